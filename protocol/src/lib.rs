@@ -19,6 +19,7 @@
 //!
 //! `docs/wire.md` describes every byte.
 
+pub mod change;
 pub mod ids;
 pub mod limits;
 pub mod time;
