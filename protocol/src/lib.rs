@@ -20,7 +20,10 @@
 //! `docs/wire.md` describes every byte.
 
 pub mod change;
+pub mod digest;
 pub mod ids;
 pub mod limits;
+pub mod pack;
 pub mod time;
+pub mod vector;
 pub mod wire;
