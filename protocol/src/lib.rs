@@ -19,11 +19,14 @@
 //!
 //! `docs/wire.md` describes every byte.
 
+pub mod beacon;
 pub mod change;
+pub mod control;
 pub mod digest;
 pub mod ids;
 pub mod limits;
 pub mod pack;
+pub mod receipt;
 pub mod time;
 pub mod vector;
 pub mod wire;
