@@ -21,12 +21,18 @@
 
 pub mod beacon;
 pub mod change;
+pub mod close_code;
 pub mod control;
 pub mod digest;
+pub mod gate;
+pub mod handshake;
 pub mod ids;
 pub mod limits;
 pub mod pack;
 pub mod receipt;
+pub mod record;
+pub mod review;
+pub mod session;
 pub mod time;
 pub mod vector;
 pub mod wire;

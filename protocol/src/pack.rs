@@ -276,12 +276,27 @@ pub fn entries_root(entries: &[Entry]) -> [u8; 32] {
     digest32("qianmo pack root v1", &[&leaves.finish()])
 }
 
-fn encode_entries(entries: &[Entry]) -> Vec<u8> {
+/// Entries as a pack's body has them before compression. Stores keep unsealed changes in this form.
+#[must_use]
+pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
     let mut writer = Writer::new();
     for entry in entries {
         entry.write(&mut writer);
     }
     writer.finish()
+}
+
+/// Reads [`encode_entries`] back.
+///
+/// # Errors
+/// [`PackError`] when the bytes are no entries.
+pub fn decode_entries(raw: &[u8]) -> Result<Vec<Entry>, PackError> {
+    let mut reader = Reader::new(raw);
+    let mut entries = Vec::new();
+    while reader.remaining() > 0 {
+        entries.push(Entry::read(&mut reader)?);
+    }
+    Ok(entries)
 }
 
 /// A pack as it travels and is stored: not verified.

@@ -30,22 +30,17 @@ use crate::beacon::SignedBeacon;
 use crate::control::{ControlLog, SignedEntry};
 use crate::digest::StateDigest;
 use crate::ids::{DeviceId, EntryHash, Epoch, HubId, LogbookName, OrgId, PackHash};
-use crate::limits::{
-    CONTROL_ENTRIES_PER_MESSAGE_MAX, HELLO_VECTORS_BYTES_MAX, ITEMS_PER_MESSAGE_MAX, MESSAGE_BYTES_MAX,
-    PACK_BYTES_PER_TURN_MAX, PACKS_PER_TURN_MAX, TURNS_MAX,
-};
+use crate::limits::{ITEMS_PER_MESSAGE_MAX, PACKS_PER_TURN_MAX, TURNS_MAX};
 use crate::pack::Pack;
 use crate::receipt::SignedReceipt;
-use crate::vector::{
-    Locator, LogTrees, NamedVectors, PackNode, Selection, WireVector, beyond_locator, locator, plan, selection_digest,
-};
-use crate::wire::Wire;
+use crate::vector::{Locator, LogTrees, NamedVectors, PackNode, Selection, WireVector, beyond_locator, locator, plan};
 
+mod compose;
 pub mod message;
 
-use message::{
-    Ack, Bye, ByeReason, Hello, LogbookState, Message, Refuse, RefuseCode, Turn, Vectors, Welcome,
-};
+use compose::{heads_of, readable, rest_digest, short, split_control};
+
+use message::{Ack, Bye, ByeReason, Hello, LogbookState, Message, Refuse, RefuseCode, Turn, Vectors, Welcome};
 
 /// Oldest and newest protocol version of this build.
 pub const VERSIONS: (u16, u16) = (1, 1);
@@ -337,7 +332,7 @@ impl Session {
         let named: BTreeSet<LogbookName> = vectors.iter().map(|(name, _)| name.clone()).collect();
         session.hello_names.clone_from(&named);
         session.touched.extend(packs.iter().map(|pack| pack.header.logbook.clone()));
-        session.told_heads = shelf.control().heads();
+        session.told_heads = heads_of(shelf);
         session.send(Message::Hello(Hello {
             versions: VERSIONS,
             control_heads: session.told_heads.clone(),
@@ -472,12 +467,12 @@ impl Session {
             return Taken::Yes;
         }
         let control = split_control(self.control_for_peer(shelf));
-        let packs: Vec<Pack> = since
-            .iter()
-            .filter(|(name, _)| self.selection.covers(name) && shelf.may_read(&self.peer, name))
-            .take(PACKS_PER_TURN_MAX)
-            .filter_map(|(name, hash)| self.take_for_sending(shelf, name, hash))
-            .collect();
+        let mut packs = Vec::new();
+        for (name, hash) in since.iter().take(PACKS_PER_TURN_MAX) {
+            if self.selection.covers(name) && shelf.may_read(&self.peer, name) {
+                packs.extend(self.take_for_sending(shelf, name, hash));
+            }
+        }
         self.send(Message::Push { beacon: shelf.beacon(), follow: control.len() + packs.len() });
         control.into_iter().for_each(|entries| self.send(Message::Control(entries)));
         self.send_packs(packs);
@@ -651,7 +646,8 @@ impl Session {
         }
         self.backlog.extend(core::mem::take(&mut work.packs));
         let control = self.control_for_peer(shelf);
-        let has_work = !work.vectors.is_empty() || !work.asks.is_empty() || !control.is_empty() || !self.backlog.is_empty();
+        let has_work =
+            !work.vectors.is_empty() || !work.asks.is_empty() || !control.is_empty() || !self.backlog.is_empty();
         let waits = self.peer_more || self.unknown_peer_heads(shelf);
         self.empty_turns = if has_work { 0 } else { self.empty_turns + 1 };
         let is_stuck = self.empty_turns > EMPTY_TURNS_MAX || self.tally.turns_sent > TURNS_MAX;
@@ -749,7 +745,7 @@ impl Session {
         }
         let entries = missing.entries.iter().filter_map(|hash| control.entry(hash).cloned()).collect();
         let mut heads_then: BTreeSet<EntryHash> = missing.unknown_heads.into_iter().collect();
-        heads_then.extend(control.heads());
+        heads_then.extend(control.heads().iter().copied());
         self.peer_control_heads = Some(heads_then.into_iter().collect());
         entries
     }
@@ -758,151 +754,10 @@ impl Session {
         let heads = self.peer_control_heads.as_deref().unwrap_or_default();
         heads.iter().any(|head| !shelf.control().contains(head))
     }
-
-    fn send_welcome(&mut self, shelf: &impl Shelf, outgoing: Outgoing, access: Access) {
-        let is_full = access == Access::Full;
-        let agreed = if is_full { shelf.narrowed(&self.peer, &self.selection) } else { None };
-        if let Some(agreed) = &agreed {
-            self.selection = agreed.clone();
-        }
-        let digests = if is_full { self.digests_of_the_rest(shelf) } else { None };
-        let (turn, follow) = self.assemble(shelf, outgoing);
-        self.told_heads = shelf.control().heads();
-        self.send(Message::Welcome(Box::new(Welcome {
-            version: VERSIONS.1,
-            hub: shelf.hub(),
-            beacon: shelf.beacon(),
-            control_heads: self.told_heads.clone(),
-            agreed,
-            digests,
-            turn,
-        })));
-        self.tally.turns_sent += 1;
-        follow.into_iter().for_each(|message| self.send(message));
-    }
-
-    fn send_turn(&mut self, shelf: &impl Shelf, outgoing: Outgoing) {
-        let (turn, follow) = self.assemble(shelf, outgoing);
-        let heads = shelf.control().heads();
-        let control_heads = if heads == self.told_heads { Vec::new() } else { heads.clone() };
-        self.told_heads = heads;
-        self.send(Message::Vectors(Vectors { control_heads, turn }));
-        self.tally.turns_sent += 1;
-        follow.into_iter().for_each(|message| self.send(message));
-    }
-
-    /// Puts a turn together: control first, then what was refused, asked and receipted, then packs.
-    fn assemble(&mut self, shelf: &impl Shelf, outgoing: Outgoing) -> (Turn, Vec<Message>) {
-        let mut follow: Vec<Message> = split_control(outgoing.control).into_iter().map(Message::Control).collect();
-        follow.extend(core::mem::take(&mut self.refused).into_iter().map(Message::Refuse));
-        follow.extend(outgoing.asks.into_iter().map(|(name, locator)| Message::NeedAncestors(name, locator)));
-        follow.extend(core::mem::take(&mut self.receipts).into_iter().map(Message::Receipt));
-        self.tally.packs_sent += outgoing.packs.len();
-        follow.extend(outgoing.packs.into_iter().map(Message::Pack));
-        let turn = Turn {
-            vectors: outgoing.vectors,
-            states: self.states(shelf),
-            more: outgoing.more,
-            follow: follow.len(),
-        };
-        (turn, follow)
-    }
-
-    /// The fingerprints of what this session touched.
-    fn states(&self, shelf: &impl Shelf) -> Vec<LogbookState> {
-        let touched = self.touched.iter().filter(|name| self.may_talk_about(shelf, name));
-        touched
-            .filter_map(|name| {
-                let state = shelf.state_digest(name)?;
-                Some(LogbookState { name: name.clone(), vector8: short(&shelf.vector_digest(name)), state })
-            })
-            .take(STATES_PER_TURN_MAX)
-            .collect()
-    }
-
-    /// Equal vectors and control heads must mean equal states (I7).
-    fn compare_states(&mut self, shelf: &impl Shelf) {
-        let states = core::mem::take(&mut self.peer_states);
-        if self.peer_control_heads.as_ref() != Some(&shelf.control().heads()) {
-            return;
-        }
-        for theirs in states {
-            let same_vector = short(&shelf.vector_digest(&theirs.name)) == theirs.vector8;
-            let differs = shelf.state_digest(&theirs.name).is_some_and(|ours| ours != theirs.state);
-            if same_vector && differs {
-                self.effects.push_back(Effect::StateDiffers(theirs.name));
-            }
-        }
-    }
-
-    /// Digests of what the hello's vectors did not cover, if the peer's digest over it is another.
-    fn digests_of_the_rest(&mut self, shelf: &impl Shelf) -> Option<Vec<(LogbookName, [u8; 8])>> {
-        let theirs = self.peer_rest_digest.take()?;
-        if rest_digest(shelf, &self.selection, &self.hello_names, Some(&self.peer)) == theirs {
-            return None;
-        }
-        let names = readable(shelf, &self.selection, Some(&self.peer)).filter(|name| !self.hello_names.contains(name));
-        let mut digests: Vec<_> = names
-            .map(|name| {
-                let digest = short(&shelf.vector_digest(&name));
-                (name, digest)
-            })
-            .take(crate::limits::LOGBOOKS_PER_MESSAGE_MAX)
-            .collect();
-        digests.sort_unstable();
-        Some(digests)
-    }
-
-    /// Vectors of the live logbooks, as many as fit into a hello.
-    fn live_vectors(shelf: &impl Shelf, live: &[LogbookName]) -> NamedVectors {
-        let mut vectors = BTreeMap::new();
-        let mut bytes = 0usize;
-        for name in live {
-            let vector = shelf.vector(name);
-            bytes += vector.encode().len() + 24;
-            if bytes > HELLO_VECTORS_BYTES_MAX {
-                break;
-            }
-            vectors.insert(name.clone(), vector);
-        }
-        vectors.into_iter().collect()
-    }
-
-    /// The next packs of the backlog that fit into a turn and may be read at this moment.
-    fn pick_packs(&mut self, shelf: &impl Shelf) -> Vec<Pack> {
-        let mut packs = Vec::new();
-        let mut bytes = 0usize;
-        while packs.len() < PACKS_PER_TURN_MAX && bytes < PACK_BYTES_PER_TURN_MAX {
-            let Some((name, hash)) = self.backlog.pop_front() else { break };
-            let allowed = self.side == Side::Initiator || shelf.may_read(&self.peer, &name);
-            let Some(pack) = allowed.then(|| self.take_for_sending(shelf, &name, &hash)).flatten() else { continue };
-            bytes += pack.body.len();
-            packs.push(pack);
-        }
-        packs
-    }
-
-    /// A pack that was not sent in this session yet.
-    fn take_for_sending(&mut self, shelf: &impl Shelf, name: &LogbookName, hash: &PackHash) -> Option<Pack> {
-        if self.sent.contains(hash) {
-            return None;
-        }
-        let pack = shelf.pack(name, hash)?;
-        self.sent.insert(*hash);
-        Some(pack)
-    }
-
-    fn send_packs(&mut self, packs: Vec<Pack>) {
-        self.tally.packs_sent += packs.len();
-        packs.into_iter().for_each(|pack| self.send(Message::Pack(pack)));
-    }
 }
 
 /// Turns in a row in which an initiator finds nothing to do and still waits for the responder.
 const EMPTY_TURNS_MAX: usize = 2;
-/// States stated in one turn; the rest is compared in a later session.
-const STATES_PER_TURN_MAX: usize = 256;
-
 /// What a turn must bring.
 #[derive(Debug, Default)]
 struct Work {
@@ -930,52 +785,4 @@ struct Outgoing {
 
 fn out_of_place(message: &'static str, place: &'static str) -> SessionError {
     PeerMisbehaved::OutOfPlace { message, place }.into()
-}
-
-/// The first eight bytes of a digest.
-fn short(digest: &[u8; 32]) -> [u8; 8] {
-    let mut out = [0; 8];
-    out.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
-    out
-}
-
-/// Logbooks held here that are selected and, for a peer, readable.
-fn readable<S: Shelf>(
-    shelf: &S,
-    selection: &Selection,
-    peer: Option<&DeviceId>,
-) -> impl Iterator<Item = LogbookName> {
-    let names = shelf.logbooks().into_iter();
-    names.filter(move |name| selection.covers(name) && peer.is_none_or(|peer| shelf.may_read(peer, name)))
-}
-
-/// One digest over the selected logbooks that are not named in the hello.
-fn rest_digest(
-    shelf: &impl Shelf,
-    selection: &Selection,
-    named: &BTreeSet<LogbookName>,
-    peer: Option<&DeviceId>,
-) -> [u8; 32] {
-    let org = shelf.org();
-    let rest = readable(shelf, selection, peer).filter(|name| !named.contains(name));
-    selection_digest(&rest.map(|name| (name.id(&org), shelf.vector_digest(&name))).collect())
-}
-
-/// Cuts control entries into messages that fit their limits.
-fn split_control(entries: Vec<SignedEntry>) -> Vec<Vec<SignedEntry>> {
-    let mut messages: Vec<Vec<SignedEntry>> = Vec::new();
-    let mut bytes = usize::MAX;
-    for entry in entries {
-        let size = entry.encode().len();
-        let is_full = messages.last().is_none_or(|message| message.len() >= CONTROL_ENTRIES_PER_MESSAGE_MAX);
-        if is_full || bytes.saturating_add(size) > MESSAGE_BYTES_MAX / 2 {
-            messages.push(Vec::new());
-            bytes = 0;
-        }
-        bytes = bytes.saturating_add(size);
-        if let Some(message) = messages.last_mut() {
-            message.push(entry);
-        }
-    }
-    messages
 }

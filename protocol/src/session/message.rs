@@ -358,8 +358,9 @@ impl Wire for Welcome {
 
 fn read_digests(reader: &mut Reader<'_>) -> Result<Vec<(LogbookName, [u8; 8])>, DecodeError> {
     let offset = reader.offset();
-    let digests = reader
-        .list("digests", LOGBOOKS_PER_MESSAGE_MAX, |reader| Ok((reader.logbook("logbook")?, reader.array("digest")?)))?;
+    let digests = reader.list("digests", LOGBOOKS_PER_MESSAGE_MAX, |reader| {
+        Ok((reader.logbook("logbook")?, reader.array("digest")?))
+    })?;
     require_ascending("digests", offset, &digests)?;
     Ok(digests)
 }
