@@ -71,18 +71,34 @@ pub(crate) struct Purges {
     entries: BTreeMap<EntryHash, Purge>,
     documents: BTreeMap<DocId, BTreeSet<EntryHash>>,
     changes: BTreeMap<ChangeHash, BTreeSet<EntryHash>>,
+    /// By the erased event's document, whether the document was erased or its held change.
+    memories: BTreeMap<DocId, BTreeSet<ReviewMemory>>,
 }
 
 impl Purges {
     pub(crate) const fn new() -> Self {
-        Self { entries: BTreeMap::new(), documents: BTreeMap::new(), changes: BTreeMap::new() }
+        Self {
+            entries: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            memories: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn add(&mut self, hash: EntryHash, purge: &Purge) {
-        match &purge.target {
-            PurgeTarget::Document { doc, .. } => self.documents.entry(*doc).or_default().insert(hash),
-            PurgeTarget::Hash { change, .. } => self.changes.entry(*change).or_default().insert(hash),
+        let doc = match &purge.target {
+            PurgeTarget::Document { doc, .. } => {
+                self.documents.entry(*doc).or_default().insert(hash);
+                doc
+            }
+            PurgeTarget::Hash { change, doc } => {
+                self.changes.entry(*change).or_default().insert(hash);
+                doc
+            }
         };
+        if let Some(memory) = &purge.memory {
+            self.memories.entry(*doc).or_default().insert(memory.clone());
+        }
         self.entries.insert(hash, purge.clone());
     }
 
@@ -171,23 +187,18 @@ impl Fold {
     /// Whether a document is an erased target: what refers to it is held and then erased, whenever it arrives (A11).
     #[must_use]
     pub fn is_standing_target(&self, doc: &DocId) -> bool {
-        self.purges_of(doc).any(|purge| purge.is_standing)
+        let entries = self.purges.documents.get(doc).into_iter().flatten();
+        entries.filter_map(|entry| self.purges.entries.get(entry)).any(|purge| purge.is_standing)
     }
 
-    /// What an erased review event had seen (A3). Its document, and the memories of every erasure of it.
+    /// What an erased review event had seen, by its document (A3). More than one only if erasures state it differently.
     pub fn review_memories_of(&self, doc: &DocId) -> impl Iterator<Item = &ReviewMemory> {
-        self.purges_of(doc).filter_map(|purge| purge.memory.as_ref())
+        self.purges.memories.get(doc).into_iter().flatten()
     }
 
     /// Every erased review event: its document and what it had seen.
     pub fn review_memories(&self) -> impl Iterator<Item = (&DocId, &ReviewMemory)> {
-        self.purges.entries.values().filter_map(|purge| match &purge.target {
-            PurgeTarget::Document { doc, .. } | PurgeTarget::Hash { doc, .. } => Some((doc, purge.memory.as_ref()?)),
-        })
-    }
-
-    fn purges_of(&self, doc: &DocId) -> impl Iterator<Item = &Purge> {
-        let entries = self.purges.documents.get(doc).into_iter().flatten();
-        entries.filter_map(|entry| self.purges.entries.get(entry))
+        let all = self.purges.memories.iter();
+        all.flat_map(|(doc, memories)| memories.iter().map(move |memory| (doc, memory)))
     }
 }

@@ -185,11 +185,18 @@ fn erased_event_is_remembered_and_an_erased_target_stands() {
     world.decide(purge(target, true, None));
     let change = ChangeHash([8; 32]);
     let by_hash = PurgeTarget::Hash { change, doc: DocId([9; 16]) };
-    world.decide(Decision::Purge(Purge { target: by_hash, reason: 1, is_standing: false, memory: None }));
+    let held = ReviewMemory { kind: 4, ..memory.clone() };
+    world.decide(Decision::Purge(Purge { target: by_hash, reason: 1, is_standing: false, memory: Some(held.clone()) }));
     let fold = world.log.fold();
     assert!(fold.is_document_purged(&event) && fold.is_document_purged(&target));
     assert_eq!(fold.review_memories_of(&event).collect::<Vec<_>>(), vec![&memory]);
-    assert_eq!(fold.review_memories().collect::<Vec<_>>(), vec![(&event, &memory)]);
+    assert_eq!(fold.review_memories().collect::<Vec<_>>(), vec![(&event, &memory), (&DocId([9; 16]), &held)]);
+    assert_eq!(
+        fold.review_memories_of(&DocId([9; 16])).collect::<Vec<_>>(),
+        vec![&held],
+        "a held event, erased by hash"
+    );
+    assert!(!fold.is_document_purged(&DocId([9; 16])));
     assert!(fold.is_standing_target(&target) && !fold.is_standing_target(&event));
     assert!(fold.is_stub_legal(&event, &ChangeHash([0; 32])));
     assert!(fold.is_stub_legal(&DocId([9; 16]), &change));
