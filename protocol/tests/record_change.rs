@@ -139,7 +139,7 @@ fn same_ops(raw: &RawChange, change: &Change) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn prop_head_of_any_change_is_what_automerge_reads(steps in steps()) {
