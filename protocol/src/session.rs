@@ -274,6 +274,8 @@ pub struct Session {
     control: Vec<SignedEntry>,
     packs: Vec<Pack>,
     pack_bytes: usize,
+    /// Beacons and receipts of the peer's turn: they verify only once its control entries are adopted.
+    after_control: Vec<Effect>,
     refused: Vec<Refuse>,
     receipts: Vec<SignedReceipt>,
     /// Packs already sent in this session: none is sent twice (I6).
@@ -309,6 +311,7 @@ impl Session {
             control: Vec::new(),
             packs: Vec::new(),
             pack_bytes: 0,
+            after_control: Vec::new(),
             refused: Vec::new(),
             receipts: Vec::new(),
             sent: BTreeSet::new(),
@@ -413,7 +416,7 @@ impl Session {
             }
             Message::Receipt(receipt) => {
                 self.on_followed("receipt")?;
-                self.effects.push_back(Effect::Receipt(receipt));
+                self.after_control.push(Effect::Receipt(receipt));
             }
             Message::Blob(_) => return Err(out_of_place("blob", "on the session's stream")),
         }
@@ -538,7 +541,7 @@ impl Session {
             self.effects.push_back(Effect::Epoch(hub, epoch));
         }
         if let Some(beacon) = welcome.beacon {
-            self.effects.push_back(Effect::Beacon(beacon));
+            self.after_control.push(Effect::Beacon(beacon));
         }
         if let Some(agreed) = welcome.agreed {
             self.selection = agreed.clone();
@@ -573,7 +576,7 @@ impl Session {
             return Err(out_of_place("push", "outside a subscription"));
         }
         if let Some(beacon) = beacon {
-            self.effects.push_back(Effect::Beacon(beacon));
+            self.after_control.push(Effect::Beacon(beacon));
         }
         self.state = State::Receiving { left: follow, push: Push::Yes };
         Ok(())
@@ -603,6 +606,7 @@ impl Session {
             self.effects.push_back(Effect::Store(packs));
         } else if left == 0 {
             self.state = State::Storing { push };
+            self.effects.extend(self.after_control.drain(..));
             self.effects.push_back(Effect::Judge);
         }
     }

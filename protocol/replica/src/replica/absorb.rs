@@ -1,0 +1,548 @@
+//! Frames into rows: the only place where the index changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use qianmo_protocol::change::RawChange;
+use qianmo_protocol::control::{Decision, PurgeTarget, QuarantineScope, SignedEntry};
+use qianmo_protocol::digest::StateDigest;
+use qianmo_protocol::ids::{ChangeHash, DocId, LogbookId, LogbookName, PackHash};
+use qianmo_protocol::pack::{Entry, PackError};
+use qianmo_protocol::receipt::SignedReceipt;
+use qianmo_protocol::record::Document;
+use qianmo_protocol::review::ReviewEvent;
+use qianmo_protocol::vector::Tip;
+use qianmo_protocol::wire::Wire;
+
+use super::shelf::BEACON_KEY;
+use super::{Notice, Payload, Replica, ReplicaError, Role};
+use crate::frames::{DraftFrame, Finding, LocalFrame, MetaFrame, PackFrame, PackOrigin, VerdictFrame};
+use crate::overlay::decode;
+use crate::pack_log::FramePointer;
+use crate::rows::{self, ChangePlace, ChangeRow, DocKind, DocRow, Judged, LocalRow, NamedPack, PackRow, PointerRow};
+
+/// Largest meta value that is kept in the index itself.
+const META_INLINE_BYTES: usize = 3_000;
+
+impl Replica {
+    pub(super) fn absorb(&mut self, pointer: &FramePointer, payload: Payload) -> Result<(), ReplicaError> {
+        match payload {
+            Payload::Draft(frame) => self.absorb_draft(pointer, &frame),
+            Payload::Local(frame) => self.absorb_local(pointer, &frame)?,
+            Payload::Pack(frame, entries) => self.absorb_pack(pointer, *frame, entries)?,
+            Payload::Control(entry) => self.absorb_control(pointer, *entry)?,
+            Payload::Verdict(frame) => self.absorb_verdict(pointer, &frame)?,
+            Payload::Receipt(receipt) => self.absorb_receipt(&receipt)?,
+            Payload::Meta(frame) => self.absorb_meta(pointer, &frame)?,
+            Payload::Other => {}
+        }
+        Ok(())
+    }
+
+    fn absorb_draft(&mut self, pointer: &FramePointer, frame: &DraftFrame) {
+        let key = rows::draft(&frame.id);
+        match &frame.content {
+            Some(_) => self.index.put(key, &PointerRow(*pointer)),
+            None => self.index.delete(key),
+        }
+    }
+
+    fn absorb_meta(&mut self, pointer: &FramePointer, frame: &MetaFrame) -> Result<(), ReplicaError> {
+        let value = if frame.value.len() <= META_INLINE_BYTES {
+            [&[0], frame.value.as_slice()].concat()
+        } else {
+            [&[1], PointerRow(*pointer).encode().as_slice()].concat()
+        };
+        self.index.put_raw(rows::meta(&frame.key), value);
+        if frame.key == BEACON_KEY { self.recheck_receipts() } else { Ok(()) }
+    }
+
+    fn absorb_local(&mut self, pointer: &FramePointer, frame: &LocalFrame) -> Result<(), ReplicaError> {
+        if let Some(draft) = &frame.draft {
+            self.index.delete(rows::draft(draft));
+        }
+        let docs: BTreeSet<DocId> = frame.entries.iter().map(Entry::doc).collect();
+        let row = LocalRow { pointer: *pointer, logbook: frame.logbook.clone(), docs: docs.iter().copied().collect() };
+        self.index.put(rows::local(pointer.commit.0), &row);
+        self.book(&frame.logbook).unsealed += 1;
+        for (index, entry) in (0u16..).zip(&frame.entries) {
+            let place = ChangePlace::Local { frame: *pointer, index };
+            self.put_change(entry, place, rows::CONTENT_PASSED)?;
+        }
+        for doc in docs {
+            self.refresh_document(&doc, &frame.logbook, pointer.commit.0)?;
+        }
+        Ok(())
+    }
+
+    fn absorb_pack(
+        &mut self,
+        pointer: &FramePointer,
+        frame: PackFrame,
+        entries: Option<Arc<Vec<Entry>>>,
+    ) -> Result<(), ReplicaError> {
+        let hash = frame.pack.hash(&self.org);
+        let header = frame.pack.header.clone();
+        let name = header.logbook.clone();
+        let id = name.id(&self.org);
+        let pack_key = rows::pack(&id, &hash);
+        if self.index.has(&pack_key)? {
+            return Ok(());
+        }
+        self.notice_forks(&name, &id, &header, &hash, &frame.origin)?;
+        if let Some(entries) = entries {
+            self.cache.put(hash, entries);
+        }
+        let judged = match &frame.origin {
+            PackOrigin::Own { .. } => Judged::Yes,
+            PackOrigin::Foreign => Judged::No,
+        };
+        if header.log.device == self.device {
+            self.index.put(rows::own_pack(&hash), &NamedPack { logbook: name.clone(), pack: hash });
+        }
+        let row = PackRow {
+            pointer: *pointer,
+            log: header.log,
+            seq: header.seq,
+            prev: header.prev,
+            control: header.control,
+            judged,
+        };
+        self.index.put(pack_key, &row);
+        self.index.put_raw(rows::node(&id, &header.log, header.seq, &hash), Vec::new());
+        match frame.origin {
+            PackOrigin::Own { supersedes } => {
+                if self.identity.role == Role::Tablet {
+                    let named = NamedPack { logbook: name.clone(), pack: hash };
+                    self.index.put(rows::unreceipted(pointer.commit.0), &named);
+                }
+                for commit in supersedes {
+                    let key = rows::local(commit);
+                    if self.index.has(&key)? {
+                        self.index.delete(key);
+                        let book = self.book(&name);
+                        book.unsealed = book.unsealed.saturating_sub(1);
+                    }
+                }
+                self.show_pack(pointer, &name, &hash, &row, &[])?;
+            }
+            PackOrigin::Foreign => {
+                self.index.put(rows::unjudged(pointer.commit.0), &NamedPack { logbook: name.clone(), pack: hash });
+                self.book(&name).unjudged += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// A second pack at one place of a log is a fork; in our own log it says that this store was copied (R2–R5).
+    fn notice_forks(
+        &mut self,
+        name: &LogbookName,
+        id: &LogbookId,
+        header: &qianmo_protocol::pack::PackHeader,
+        hash: &PackHash,
+        origin: &PackOrigin,
+    ) -> Result<(), ReplicaError> {
+        let others = self.index.scan(&rows::nodes_at(id, &header.log, header.seq), None, 1)?;
+        if let Some(other) = others.first().and_then(|(key, _)| rows::tail::<32>(key)) {
+            let device = header.log.device;
+            self.notices.push(Notice::Forked { logbook: name.clone(), device, a: PackHash(other), b: *hash });
+        }
+        let is_foreign = *origin == PackOrigin::Foreign;
+        let incarnation_key = rows::meta(&super::packs::incarnation_key(name));
+        let ours = [&[0], header.log.incarnation.0.as_slice()].concat();
+        if is_foreign && header.log.device == self.device && self.index.get_raw(&incarnation_key)? == Some(ours) {
+            self.index.delete(incarnation_key);
+            self.notices.push(Notice::Copied { logbook: name.clone(), pack: *hash });
+        }
+        Ok(())
+    }
+
+    fn absorb_verdict(&mut self, pointer: &FramePointer, frame: &VerdictFrame) -> Result<(), ReplicaError> {
+        let id = frame.logbook.id(&self.org);
+        let key = rows::pack(&id, &frame.pack);
+        let Some(mut row) = self.index.get::<PackRow>(&key)? else { return Ok(()) };
+        if row.judged == Judged::Yes {
+            return Ok(());
+        }
+        row.judged = Judged::Yes;
+        self.index.put(key, &row);
+        self.index.delete(rows::unjudged(row.pointer.commit.0));
+        let book = self.book(&frame.logbook);
+        book.unjudged = book.unjudged.saturating_sub(1);
+        self.show_pack(pointer, &frame.logbook, &frame.pack, &row, &frame.findings)
+    }
+
+    /// A judged pack becomes visible: its tip, its changes, its documents.
+    fn show_pack(
+        &mut self,
+        pointer: &FramePointer,
+        name: &LogbookName,
+        hash: &PackHash,
+        row: &PackRow,
+        findings: &[Finding],
+    ) -> Result<(), ReplicaError> {
+        self.advance_tip(name, hash, row)?;
+        self.visible.push((name.clone(), *hash));
+        let findings: BTreeMap<u16, &Finding> = findings.iter().map(|finding| (finding.index, finding)).collect();
+        let entries = self.entries_of(name, hash)?;
+        let mut docs = BTreeSet::new();
+        for (index, entry) in (0u16..).zip(entries.iter()) {
+            let (content, carrier) = findings.get(&index).map_or((0, 0), |finding| (finding.content, finding.carrier));
+            self.put_change(entry, ChangePlace::Pack { pack: *hash, index }, content)?;
+            self.index.put_raw(rows::carrier(&entry.hash(), hash), carrier.to_be_bytes().to_vec());
+            docs.insert(entry.doc());
+        }
+        for doc in docs {
+            self.refresh_document(&doc, name, pointer.commit.0)?;
+        }
+        Ok(())
+    }
+
+    fn advance_tip(&mut self, name: &LogbookName, hash: &PackHash, row: &PackRow) -> Result<(), ReplicaError> {
+        if self.is_excluded(name, &row.log, hash)? {
+            return Ok(());
+        }
+        let tip = Tip { log: row.log, seq: row.seq, head: *hash };
+        let before = row.seq.checked_sub(1).map(|seq| Tip { log: row.log, seq, head: row.prev });
+        if let Some(before) = &before {
+            self.index.delete(rows::tip(name, &before.log, before.seq, &before.head));
+        }
+        self.index.put_raw(rows::tip(name, &tip.log, tip.seq, &tip.head), Vec::new());
+        let book = self.book(name);
+        if let Some(before) = &before {
+            book.tips.remove(before);
+        }
+        book.tips.insert(tip);
+        book.tips_changed();
+        let row = rows::LogbookRow { state: book.state };
+        self.index.put(rows::logbook(name), &row);
+        Ok(())
+    }
+
+    fn put_change(&mut self, entry: &Entry, place: ChangePlace, content: u16) -> Result<(), ReplicaError> {
+        let Some(change) = entry.change() else { return Ok(()) };
+        let (doc, hash) = (entry.doc(), entry.hash());
+        let key = rows::change(&doc, &hash);
+        let known = self.index.get::<ChangeRow>(&key)?;
+        let is_copy = matches!(&known, Some(ChangeRow { place: ChangePlace::Pack { .. }, .. }));
+        if !is_copy {
+            let deps = change.head().deps.clone();
+            self.index.put(key, &ChangeRow { place, deps, content, is_root: entry.is_root() });
+            self.index.put_raw(rows::doc_of(&hash), doc.0.to_vec());
+        }
+        Ok(())
+    }
+
+    fn absorb_receipt(&mut self, signed: &SignedReceipt) -> Result<(), ReplicaError> {
+        let receipt = signed.content();
+        for pack in &receipt.packs {
+            let row = rows::ReceiptRow { hub: receipt.hub, epoch: receipt.epoch, commit: receipt.commit };
+            self.index.put(rows::receipt(pack), &row);
+        }
+        for (key, value) in self.index.scan_all(rows::UNRECEIPTED)? {
+            let waiting: NamedPack = decode(&key, &value)?;
+            if receipt.packs.contains(&waiting.pack) {
+                self.touch_documents_of(&waiting)?;
+                self.index.delete(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn touch_documents_of(&mut self, named: &NamedPack) -> Result<(), ReplicaError> {
+        let entries = self.entries_of(&named.logbook, &named.pack)?;
+        self.touched.extend(entries.iter().map(Entry::doc));
+        Ok(())
+    }
+
+    fn absorb_control(&mut self, pointer: &FramePointer, signed: SignedEntry) -> Result<(), ReplicaError> {
+        // An entry that does not verify is kept in the log and has no effect; it came from a peer.
+        let before = self.control.len();
+        if self.control.insert(signed.clone()).is_err() {
+            return Ok(());
+        }
+        self.index.put(rows::control(pointer.commit.0), &PointerRow(*pointer));
+        self.control_news = true;
+        if self.control.len() == before.saturating_add(1) {
+            self.follow_decision(&signed, pointer.commit.0)
+        } else {
+            // It waits for its signer, or let others go that waited for it: look at everything that may be held.
+            self.refresh_everything_held(pointer.commit.0)
+        }
+    }
+
+    fn follow_decision(&mut self, signed: &SignedEntry, commit: u64) -> Result<(), ReplicaError> {
+        match &signed.content().decision {
+            Decision::Quarantine { scope, .. } => self.follow_scope(scope, commit),
+            Decision::Purge(purge) => match purge.target {
+                PurgeTarget::Document { doc, .. } | PurgeTarget::Hash { doc, .. } => self.refresh_known(&doc, commit),
+            },
+            Decision::Release { ends } => {
+                let scope = self.control.entry(ends).map(|entry| entry.content().decision.clone());
+                match scope {
+                    Some(Decision::Quarantine { scope, .. }) => self.follow_scope(&scope, commit),
+                    Some(_) | None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn follow_scope(&mut self, scope: &QuarantineScope, commit: u64) -> Result<(), ReplicaError> {
+        match scope {
+            QuarantineScope::Change { change, .. } => match self.index.get_raw(&rows::doc_of(change))? {
+                Some(doc) => DocId::from_slice(&doc).map_or(Ok(()), |doc| self.refresh_known(&doc, commit)),
+                None => Ok(()),
+            },
+            QuarantineScope::Pack(_) | QuarantineScope::LogBeyondTips { .. } => {
+                self.recompute_tips()?;
+                self.refresh_everything_held(commit)
+            }
+        }
+    }
+
+    /// Tips again from all packs that are judged and not excluded: after an exclusion, which is rare.
+    fn recompute_tips(&mut self) -> Result<(), ReplicaError> {
+        for name in self.books.keys().cloned().collect::<Vec<_>>() {
+            let id = name.id(&self.org);
+            let old: Vec<Tip> = self.book(&name).tips.iter().copied().collect();
+            let mut nodes = BTreeMap::new();
+            for (key, value) in self.index.scan_all(&[b"p".as_slice(), &id.0].concat())? {
+                let (Some(hash), row) = (rows::tail::<32>(&key), decode::<PackRow>(&key, &value)?) else { continue };
+                if row.judged == Judged::Yes && !self.is_excluded(&name, &row.log, &PackHash(hash))? {
+                    nodes.insert(PackHash(hash), row);
+                }
+            }
+            let inner: BTreeSet<PackHash> = nodes.values().map(|row| row.prev).collect();
+            let new = nodes.iter().filter(|(hash, _)| !inner.contains(hash));
+            let new: BTreeSet<Tip> = new.map(|(hash, row)| Tip { log: row.log, seq: row.seq, head: *hash }).collect();
+            for tip in old.iter().filter(|tip| !new.contains(tip)) {
+                self.index.delete(rows::tip(&name, &tip.log, tip.seq, &tip.head));
+            }
+            for tip in &new {
+                self.index.put_raw(rows::tip(&name, &tip.log, tip.seq, &tip.head), Vec::new());
+            }
+            let book = self.book(&name);
+            book.tips = new;
+            book.tips_changed();
+        }
+        Ok(())
+    }
+
+    fn refresh_everything_held(&mut self, commit: u64) -> Result<(), ReplicaError> {
+        for (key, value) in self.index.scan_all(rows::DOCS)? {
+            let Some(doc) = rows::tail::<16>(&key).map(DocId) else { continue };
+            let row: DocRow = decode(&key, &value)?;
+            self.refresh_document(&doc, &row.logbook, commit)?;
+        }
+        Ok(())
+    }
+
+    fn refresh_known(&mut self, doc: &DocId, commit: u64) -> Result<(), ReplicaError> {
+        match self.index.get::<DocRow>(&rows::doc(doc))? {
+            Some(row) => self.refresh_document(doc, &row.logbook, commit),
+            None => Ok(()),
+        }
+    }
+
+    /// Computes a document's part of the state digest again, and what it is.
+    fn refresh_document(&mut self, doc: &DocId, name: &LogbookName, commit: u64) -> Result<(), ReplicaError> {
+        let key = rows::doc(doc);
+        let old = self.index.get::<DocRow>(&key)?;
+        let standing = self.standing_of(doc)?;
+        let part = standing.digest_part(doc);
+        let old_part = old.as_ref().map_or(StateDigest::EMPTY, |row| row.part);
+        let known = old.map_or(DocKind::Unknown, |row| row.kind);
+        let kind = if known == DocKind::Unknown { self.kind_of(doc, &standing)? } else { known };
+        match &kind {
+            DocKind::Record { created_at, .. } => {
+                self.index.put_raw(rows::record_by_time(*created_at, doc), Vec::new());
+            }
+            DocKind::Review { record } => {
+                self.index.put_raw(rows::review(record, doc), Vec::new());
+                self.touched.insert(*record);
+            }
+            DocKind::Unknown => {}
+        }
+        self.index.put(key, &DocRow { logbook: name.clone(), kind, part, touched: commit });
+        let book = self.book(name);
+        book.state = book.state.minus(old_part).plus(part);
+        let row = rows::LogbookRow { state: book.state };
+        self.index.put(rows::logbook(name), &row);
+        self.touched.insert(*doc);
+        Ok(())
+    }
+
+    fn kind_of(&self, doc: &DocId, standing: &Standing) -> Result<DocKind, ReplicaError> {
+        let root = standing.changes.iter().find(|(_, change)| change.row.is_root).map(|(hash, _)| *hash);
+        let Some(change) = root.map(|hash| self.raw_change(doc, &hash)).transpose()?.flatten() else {
+            return Ok(DocKind::Unknown);
+        };
+        if let Ok(event) = ReviewEvent::from_change(&change) {
+            return Ok(DocKind::Review { record: event.record });
+        }
+        Ok(Document::from_changes([change]).map_or(DocKind::Unknown, |document| {
+            let root = document.root();
+            DocKind::Record { form: root.form.clone(), author: root.author.clone(), created_at: root.created_at }
+        }))
+    }
+
+    /// What the packs and the control log say about every change of a document.
+    pub(super) fn standing_of(&self, doc: &DocId) -> Result<Standing, ReplicaError> {
+        let fold = self.control.fold();
+        let mut standing = Standing { is_purged: fold.is_document_purged(doc), ..Standing::default() };
+        for (key, value) in self.index.scan_all(&rows::changes_of(doc))? {
+            let Some(hash) = rows::tail::<32>(&key).map(ChangeHash) else { continue };
+            let row: ChangeRow = decode(&key, &value)?;
+            let is_packed = matches!(row.place, ChangePlace::Pack { .. });
+            let content_held = fold.content_quarantine(&hash).is_some() || fold.is_change_purged(&hash);
+            let is_carried = !is_packed || self.is_carried(&hash)?;
+            let is_admitted = !content_held && is_carried;
+            standing.changes.insert(hash, StandingChange { row, is_packed, is_admitted });
+        }
+        standing.close();
+        Ok(standing)
+    }
+
+    /// Whether at least one pack carries a change without being quarantined for it (A1).
+    fn is_carried(&self, change: &ChangeHash) -> Result<bool, ReplicaError> {
+        let fold = self.control.fold();
+        for (key, _) in self.index.scan_all(&rows::carriers_of(change))? {
+            let Some(pack) = rows::tail::<32>(&key).map(PackHash) else { continue };
+            if fold.carrier_quarantine(change, &pack).is_none() && fold.pack_quarantine(&pack).is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the control log takes a pack out of vectors (A12).
+    pub(super) fn is_excluded(
+        &self,
+        name: &LogbookName,
+        log: &qianmo_protocol::ids::LogId,
+        hash: &PackHash,
+    ) -> Result<bool, ReplicaError> {
+        let id = name.id(&self.org);
+        let is_at_or_before = |tip: &PackHash| self.is_at_or_before(&id, hash, tip);
+        Ok(self.control.fold().exclusion(&id, log, hash, &is_at_or_before).is_some())
+    }
+
+    /// A change's bytes, wherever they are.
+    pub(super) fn raw_change(&self, doc: &DocId, hash: &ChangeHash) -> Result<Option<RawChange>, ReplicaError> {
+        let Some(row) = self.index.get::<ChangeRow>(&rows::change(doc, hash))? else { return Ok(None) };
+        let Some(doc_row) = self.index.get::<DocRow>(&rows::doc(doc))? else {
+            return self.change_at(None, &row.place);
+        };
+        self.change_at(Some(&doc_row.logbook), &row.place)
+    }
+
+    pub(super) fn change_at(
+        &self,
+        name: Option<&LogbookName>,
+        place: &ChangePlace,
+    ) -> Result<Option<RawChange>, ReplicaError> {
+        match place {
+            ChangePlace::Local { frame, index } => {
+                let read = self.log.read(frame)?;
+                let local = LocalFrame::decode(&read.payload)
+                    .map_err(|source| ReplicaError::Frame { commit: frame.commit.0, source })?;
+                Ok(local.entries.get(usize::from(*index)).and_then(Entry::change).cloned())
+            }
+            ChangePlace::Pack { pack, index } => {
+                let entries = match (self.cache.get(pack), name) {
+                    (Some(entries), _) => entries,
+                    (None, Some(name)) => self.read_entries(name, pack)?,
+                    (None, None) => return Ok(None),
+                };
+                Ok(entries.get(usize::from(*index)).and_then(Entry::change).cloned())
+            }
+        }
+    }
+
+    /// The entries of a pack, from the cache or the log.
+    pub(super) fn entries_of(&mut self, name: &LogbookName, pack: &PackHash) -> Result<Arc<Vec<Entry>>, ReplicaError> {
+        if let Some(entries) = self.cache.get(pack) {
+            return Ok(entries);
+        }
+        let entries = self.read_entries(name, pack)?;
+        self.cache.put(*pack, Arc::clone(&entries));
+        Ok(entries)
+    }
+
+    fn read_entries(&self, name: &LogbookName, pack: &PackHash) -> Result<Arc<Vec<Entry>>, ReplicaError> {
+        let id = name.id(&self.org);
+        let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, pack))? else { return Ok(Arc::default()) };
+        let commit = row.pointer.commit.0;
+        let frame = self.log.read(&row.pointer)?;
+        let frame = PackFrame::decode(&frame.payload)
+            .map_err(|error| ReplicaError::Frame { commit, source: PackError::from(error) })?;
+        let entries = frame.pack.open().map_err(|source| ReplicaError::Frame { commit, source })?;
+        Ok(Arc::new(entries))
+    }
+}
+
+/// A change, and what the control log says about it.
+#[derive(Debug, Clone)]
+pub(super) struct StandingChange {
+    pub(super) row: ChangeRow,
+    pub(super) is_packed: bool,
+    /// Passed, as far as packs and control log say; after `close`, with everything it depends on.
+    pub(super) is_admitted: bool,
+}
+
+/// The changes of a document.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Standing {
+    pub(super) changes: BTreeMap<ChangeHash, StandingChange>,
+    pub(super) is_purged: bool,
+}
+
+impl Standing {
+    /// A change that depends on one that is held or missing is held.
+    fn close(&mut self) {
+        loop {
+            let held: Vec<ChangeHash> = self
+                .changes
+                .iter()
+                .filter(|(_, change)| change.is_admitted)
+                .filter(|(_, change)| {
+                    let is_admitted = |dep| self.changes.get(dep).is_some_and(|dep| dep.is_admitted);
+                    !change.row.deps.iter().all(is_admitted)
+                })
+                .map(|(hash, _)| *hash)
+                .collect();
+            if held.is_empty() {
+                return;
+            }
+            for hash in held {
+                if let Some(change) = self.changes.get_mut(&hash) {
+                    change.is_admitted = false;
+                }
+            }
+        }
+    }
+
+    /// Heads among the changes that `counts` lets through.
+    pub(super) fn heads(&self, counts: impl Fn(&StandingChange) -> bool) -> Vec<ChangeHash> {
+        let inner: BTreeSet<ChangeHash> =
+            self.changes.values().filter(|change| counts(change)).flat_map(|change| change.row.deps.clone()).collect();
+        let all = self.changes.iter().filter(|(_, change)| counts(change)).map(|(hash, _)| *hash);
+        all.filter(|hash| !inner.contains(hash)).collect()
+    }
+
+    fn digest_part(&self, doc: &DocId) -> StateDigest {
+        let held: Vec<ChangeHash> = self
+            .changes
+            .iter()
+            .filter(|(_, change)| change.is_packed && !change.is_admitted)
+            .map(|(hash, _)| *hash)
+            .collect();
+        let heads = self.heads(|change| change.is_packed && change.is_admitted);
+        if self.is_purged || (heads.is_empty() && held.is_empty()) {
+            return StateDigest::EMPTY;
+        }
+        StateDigest::of_document(doc, &heads, &held)
+    }
+}

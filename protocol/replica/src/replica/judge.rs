@@ -1,0 +1,276 @@
+//! The gate at work: what was stored is judged once, and the verdict is written down.
+//!
+//! Content is judged per change, the carrier per change and pack (A1). A hub publishes what fails; on a tablet its own
+//! failing verdict is provisional: it hides the change here, and counts for nothing in the state digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use qianmo_protocol::change::RawChange;
+use qianmo_protocol::control::{CarrierFacts, Written};
+use qianmo_protocol::gate::{ChangeFacts, DocumentRoot, Gate, JudgeError, Place};
+use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, LogbookName, PackHash};
+use qianmo_protocol::pack::Entry;
+use qianmo_protocol::review::{Provenance, ReviewKind};
+use qianmo_protocol::wire::Wire;
+
+use super::{Payload, Replica, ReplicaError};
+use crate::frames::{Finding, VerdictFrame};
+use crate::pack_log::FrameKind;
+use crate::rows::{self, CONTENT_PASSED, ChangeRow, Judged, NamedPack, PackRow};
+
+/// Not a failure: the change depends on one that is held or missing, and is judged when that comes.
+pub const CODE_WAITS: u16 = 1;
+/// The pack's device does not own the actor (R6).
+pub const CODE_NOT_OWNER: u16 = 270;
+
+/// A change that did not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldChange {
+    /// The pack's logbook.
+    pub logbook: LogbookName,
+    /// The pack.
+    pub pack: PackHash,
+    /// Its device.
+    pub device: DeviceId,
+    /// The document.
+    pub doc: DocId,
+    /// The change.
+    pub change: ChangeHash,
+    /// The failure's code.
+    pub code: u16,
+    /// Whether the content failed, or this pack as its carrier.
+    pub part: HeldPart,
+}
+
+/// What of a change failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldPart {
+    /// Its content: in every pack.
+    Content,
+    /// This pack's right to carry it.
+    Carrier,
+}
+
+/// What one round of judging did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JudgeReport {
+    /// Packs that are judged now, with their commit numbers.
+    pub judged: Vec<(LogbookName, PackHash, u64)>,
+    /// What did not pass.
+    pub held: Vec<HeldChange>,
+    /// Packs that still wait, for a control entry or a pack before them.
+    pub waiting: usize,
+}
+
+impl Replica {
+    /// Judges every stored pack that can be judged, durably.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store fails.
+    pub fn judge(&mut self) -> Result<JudgeReport, ReplicaError> {
+        self.sync()?;
+        let mut report = JudgeReport::default();
+        for named in self.waiting_packs()? {
+            match self.judge_pack(&named, &mut report)? {
+                Some(frame) => {
+                    let id = named.logbook.id(&self.org);
+                    let row = self.index.get::<PackRow>(&rows::pack(&id, &named.pack))?;
+                    let commit = row.map_or(0, |row| row.pointer.commit.0);
+                    let bytes = frame.encode();
+                    self.append_absorbed(FrameKind::Verdict, &bytes, Payload::Verdict(frame))?;
+                    report.judged.push((named.logbook, named.pack, commit));
+                }
+                None => report.waiting += 1,
+            }
+        }
+        self.sync()?;
+        Ok(report)
+    }
+
+    /// The verdict on one pack; `None` while it has to wait.
+    fn judge_pack(
+        &mut self,
+        named: &NamedPack,
+        report: &mut JudgeReport,
+    ) -> Result<Option<VerdictFrame>, ReplicaError> {
+        let id = named.logbook.id(&self.org);
+        let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, &named.pack))? else { return Ok(None) };
+        let prev_is_judged = row.prev == PackHash::NONE
+            || self.index.get::<PackRow>(&rows::pack(&id, &row.prev))?.is_some_and(|prev| prev.judged == Judged::Yes);
+        if !prev_is_judged || !self.control.contains(&row.control) {
+            return Ok(None);
+        }
+        let entries = self.entries_of(&named.logbook, &named.pack)?;
+        let bench = Bench { named, row: &row, place_id: id };
+        let mut gates = BTreeMap::new();
+        let mut findings = Vec::new();
+        for (index, entry) in (0u16..).zip(entries.iter()) {
+            let (content, carrier) = self.judge_entry(bench, &mut gates, entry)?;
+            if content == CONTENT_PASSED && carrier == 0 {
+                continue;
+            }
+            findings.push(Finding { index, content, carrier });
+            let held = |code, part| HeldChange {
+                logbook: named.logbook.clone(),
+                pack: named.pack,
+                device: row.log.device,
+                doc: entry.doc(),
+                change: entry.hash(),
+                code,
+                part,
+            };
+            if content != CONTENT_PASSED && content != CODE_WAITS {
+                report.held.push(held(content, HeldPart::Content));
+            }
+            if carrier != 0 {
+                report.held.push(held(carrier, HeldPart::Carrier));
+            }
+        }
+        Ok(Some(VerdictFrame { logbook: named.logbook.clone(), pack: named.pack, findings }))
+    }
+
+    /// The codes of content and carrier, 0 for a pass.
+    fn judge_entry(
+        &self,
+        bench: Bench<'_>,
+        gates: &mut BTreeMap<DocId, Gate>,
+        entry: &Entry,
+    ) -> Result<(u16, u16), ReplicaError> {
+        let Some(change) = entry.change() else { return Ok((CONTENT_PASSED, 0)) };
+        let (doc, hash) = (entry.doc(), entry.hash());
+        let known = self.index.get::<ChangeRow>(&rows::change(&doc, &hash))?;
+        let known_failure = known.map(|row| row.content).filter(|code| !matches!(*code, CONTENT_PASSED | CODE_WAITS));
+        if let Some(code) = known_failure {
+            return Ok((code, 0));
+        }
+        let place = Place { logbook: bench.place_id, doc };
+        if !gates.contains_key(&doc) {
+            let admitted = self.admitted_changes(&doc, &bench.named.logbook)?;
+            match Gate::for_document(place, admitted) {
+                Ok(gate) => gates.insert(doc, gate),
+                Err(_) => return Ok((CODE_WAITS, 0)),
+            };
+        }
+        let Some(gate) = gates.get_mut(&doc) else { return Ok((CODE_WAITS, 0)) };
+        let facts = match gate.judge(change) {
+            Ok(admitted) => admitted.facts,
+            Err(JudgeError::Content(failure)) => return Ok((failure.code(), 0)),
+            Err(JudgeError::Waiting { .. } | JudgeError::Closure(_)) => return Ok((CODE_WAITS, 0)),
+        };
+        let carrier = self.judge_carrier(bench, change, &doc, &facts)?;
+        if carrier == 0 && gate.admit(change).is_err() {
+            return Ok((CODE_WAITS, 0));
+        }
+        Ok((CONTENT_PASSED, carrier))
+    }
+
+    fn judge_carrier(
+        &self,
+        bench: Bench<'_>,
+        change: &RawChange,
+        doc: &DocId,
+        facts: &ChangeFacts,
+    ) -> Result<u16, ReplicaError> {
+        let logbook = &bench.named.logbook;
+        let carrier = CarrierFacts {
+            logbook,
+            log: bench.row.log,
+            pack: bench.named.pack,
+            change: change.hash(),
+            position: bench.row.control,
+            person: &facts.person,
+            what: written(logbook, facts),
+        };
+        let is_within = |tip: &PackHash| self.is_at_or_before(&bench.place_id, &bench.named.pack, tip);
+        if let Err(failure) = self.control.judge_carrier(&carrier, &is_within) {
+            return Ok(failure.code());
+        }
+        if facts.seq > 1 && !self.owns_actor(doc, facts, &bench.row.log.device)? {
+            return Ok(CODE_NOT_OWNER);
+        }
+        Ok(0)
+    }
+
+    /// Whether a device, or one it replaced, carried the first change of an actor (R6, A1). An actor whose first change
+    /// is not indexed yet begins in the pack that is being judged, and so is the same device's.
+    fn owns_actor(&self, doc: &DocId, facts: &ChangeFacts, device: &DeviceId) -> Result<bool, ReplicaError> {
+        let owners = self.control.fold().owners_of(device);
+        let mut is_known = false;
+        for (key, value) in self.index.scan_all(&rows::changes_of(doc))? {
+            let row: ChangeRow = crate::overlay::decode(&key, &value)?;
+            let Some(hash) = rows::tail::<32>(&key).map(ChangeHash) else { continue };
+            let Some(first) = self.change_in(doc, &row)? else { continue };
+            if first.head().actor != facts.actor || first.head().seq != 1 {
+                continue;
+            }
+            is_known = true;
+            if self.is_carried_by(doc, &hash, &owners)? {
+                return Ok(true);
+            }
+        }
+        Ok(!is_known)
+    }
+
+    /// Whether one of these devices carried a change and passed as its carrier.
+    fn is_carried_by(
+        &self,
+        doc: &DocId,
+        change: &ChangeHash,
+        devices: &BTreeSet<DeviceId>,
+    ) -> Result<bool, ReplicaError> {
+        for (carrier, code) in self.index.scan_all(&rows::carriers_of(change))? {
+            let Some(pack) = rows::tail::<32>(&carrier).map(PackHash) else { continue };
+            let passed = code.iter().all(|byte| *byte == 0);
+            if passed && self.device_of_pack(doc, &pack)?.is_some_and(|device| devices.contains(&device)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn change_in(&self, doc: &DocId, row: &ChangeRow) -> Result<Option<RawChange>, ReplicaError> {
+        let name = self.index.get::<rows::DocRow>(&rows::doc(doc))?.map(|row| row.logbook);
+        self.change_at(name.as_ref(), &row.place)
+    }
+
+    fn device_of_pack(&self, doc: &DocId, pack: &PackHash) -> Result<Option<DeviceId>, ReplicaError> {
+        let Some(doc_row) = self.index.get::<rows::DocRow>(&rows::doc(doc))? else { return Ok(None) };
+        let id = doc_row.logbook.id(&self.org);
+        Ok(self.index.get::<PackRow>(&rows::pack(&id, pack))?.map(|row| row.log.device))
+    }
+
+    /// Changes of a document that passed everything, here and by the control log.
+    pub(super) fn admitted_changes(&self, doc: &DocId, name: &LogbookName) -> Result<Vec<RawChange>, ReplicaError> {
+        let standing = self.standing_of(doc)?;
+        let mut changes = Vec::new();
+        for change in standing.changes.values() {
+            if change.is_admitted && change.row.content == CONTENT_PASSED {
+                changes.extend(self.change_at(Some(name), &change.row.place)?);
+            }
+        }
+        Ok(changes)
+    }
+}
+
+/// What judging one pack keeps at hand.
+#[derive(Clone, Copy)]
+struct Bench<'a> {
+    named: &'a NamedPack,
+    row: &'a PackRow,
+    place_id: qianmo_protocol::ids::LogbookId,
+}
+
+/// What a change writes, as the roles see it.
+fn written(logbook: &LogbookName, facts: &ChangeFacts) -> Written {
+    match (&facts.root, logbook) {
+        (Some(DocumentRoot::Review(event)), _) if event.provenance == Provenance::Imported => Written::Decision,
+        (Some(DocumentRoot::Review(event)), _) => match event.kind {
+            ReviewKind::Approve | ReviewKind::Return | ReviewKind::Reopen => Written::Decision,
+            ReviewKind::Submit | ReviewKind::Withdraw | ReviewKind::Comment => Written::OwnWord,
+        },
+        (Some(DocumentRoot::Record(_)) | None, LogbookName::StationMonth(..)) => Written::Record,
+        (Some(DocumentRoot::Record(_)) | None, LogbookName::OrgDirectory | LogbookName::StationDirectory(_)) => {
+            Written::DirectoryEntry
+        }
+    }
+}

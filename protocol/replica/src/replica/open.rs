@@ -1,0 +1,163 @@
+//! Opening: the log is the truth; the index is caught up with it or built anew.
+
+use std::collections::BTreeMap;
+
+use qianmo_protocol::control::{ControlLog, SignedEntry};
+use qianmo_protocol::ids::{DeviceId, OrgId};
+use qianmo_protocol::wire::Wire;
+
+use super::{Book, Identity, OpenError, Payload, Replica, ReplicaError};
+use crate::entry_cache::EntryCache;
+use crate::overlay::{Overlay, RowError, decode, malformed};
+use crate::pack_log::{FramePointer, OpenReport as LogReport, PackLog, ScanFrom};
+use crate::rows;
+
+/// What opening found.
+#[derive(Debug)]
+pub struct OpenReport {
+    /// What the pack log found.
+    pub log: LogReport,
+    /// Frames that were absorbed because the index was behind.
+    pub absorbed: u64,
+    /// Why the index was built anew, if it was.
+    pub rebuilt: Option<String>,
+    /// Frames whose payload could not be read; they are kept, and an operator should look.
+    pub unreadable: Vec<u64>,
+}
+
+pub(super) fn open(
+    log: PackLog,
+    report: LogReport,
+    index: Overlay,
+    identity: Identity,
+) -> Result<(Replica, OpenReport), OpenError> {
+    let control = ControlLog::new(&identity.authority);
+    let mut replica = Replica {
+        org: OrgId::from_authority_key(&identity.authority),
+        device: DeviceId::from_key(identity.key.verifying_key().as_bytes()),
+        identity,
+        log,
+        index,
+        control,
+        books: BTreeMap::new(),
+        appended: std::collections::VecDeque::new(),
+        cache: EntryCache::default(),
+        notices: Vec::new(),
+        touched: std::collections::BTreeSet::new(),
+        visible: Vec::new(),
+        control_news: false,
+        failed: std::sync::OnceLock::new(),
+    };
+    let mut out = OpenReport { log: report, absorbed: 0, rebuilt: None, unreadable: Vec::new() };
+    if let Err(reason) = replica.catch_up(&mut out) {
+        out.rebuilt = Some(reason.to_string());
+        replica.rebuild(&mut out)?;
+    }
+    // What was absorbed now was visible before: it is no news.
+    replica.touched.clear();
+    replica.visible.clear();
+    replica.notices.clear();
+    replica.control_news = false;
+    Ok((replica, out))
+}
+
+impl Replica {
+    /// Loads what the index says, and absorbs the frames it has not seen.
+    fn catch_up(&mut self, out: &mut OpenReport) -> Result<(), ReplicaError> {
+        let from = match self.index.absorbed()? {
+            Some(pointer) => {
+                self.load()?;
+                ScanFrom::After(pointer)
+            }
+            None => ScanFrom::Start,
+        };
+        self.absorb_from(from, out)
+    }
+
+    /// Throws the index away and absorbs the whole log.
+    pub(crate) fn rebuild(&mut self, out: &mut OpenReport) -> Result<(), ReplicaError> {
+        self.index.clear()?;
+        self.books.clear();
+        self.control = ControlLog::new(&self.identity.authority);
+        self.cache = EntryCache::default();
+        out.absorbed = 0;
+        out.unreadable.clear();
+        self.absorb_from(ScanFrom::Start, out)
+    }
+
+    fn load(&mut self) -> Result<(), ReplicaError> {
+        for (key, value) in self.index.scan_all(rows::LOGBOOKS)? {
+            let name = read_name(&key)?;
+            let row: rows::LogbookRow = decode(&key, &value)?;
+            self.books.insert(name, Book { state: row.state, ..Book::new() });
+        }
+        for (key, _) in self.index.scan_all(rows::TIPS)? {
+            let (name, tip) = rows::read_tip(&key).map_err(|error| malformed(&key, error))?;
+            self.book(&name).tips.insert(tip);
+        }
+        self.books.values_mut().for_each(Book::tips_changed);
+        for (key, value) in self.index.scan_all(rows::UNJUDGED)? {
+            let waiting: rows::NamedPack = decode(&key, &value)?;
+            self.book(&waiting.logbook).unjudged += 1;
+        }
+        for (key, value) in self.index.scan_all(rows::LOCALS)? {
+            let local: rows::LocalRow = decode(&key, &value)?;
+            self.book(&local.logbook).unsealed += 1;
+        }
+        let mut entries = Vec::new();
+        for (key, value) in self.index.scan_all(rows::CONTROLS)? {
+            let pointer: rows::PointerRow = decode(&key, &value)?;
+            let frame = self.log.read(&pointer.0)?;
+            let entry = SignedEntry::decode(&frame.payload);
+            entries.push(entry.map_err(|error| self.frame_error(pointer.0.commit, error))?);
+        }
+        for entry in entries {
+            self.control.insert(entry)?;
+        }
+        Ok(())
+    }
+
+    fn absorb_from(&mut self, from: ScanFrom, out: &mut OpenReport) -> Result<(), ReplicaError> {
+        let mut next = from;
+        loop {
+            let page = self.read_page(next, out)?;
+            let Some(last) = page.last().map(|(pointer, _)| *pointer) else { break };
+            for (pointer, payload) in page {
+                self.absorb(&pointer, payload)?;
+                out.absorbed += 1;
+                if self.index.pending_rows() > super::BATCH_ROWS {
+                    self.index.commit(&pointer)?;
+                }
+            }
+            self.index.commit(&last)?;
+            next = ScanFrom::After(last);
+        }
+        Ok(())
+    }
+
+    /// The next frames, as many as may be in memory at once.
+    fn read_page(&self, from: ScanFrom, out: &mut OpenReport) -> Result<Vec<(FramePointer, Payload)>, ReplicaError> {
+        const FRAMES_PER_PAGE: usize = 256;
+        let mut page = Vec::new();
+        for found in self.log.scan_from(from)?.take(FRAMES_PER_PAGE) {
+            match found {
+                Ok((pointer, frame)) => match Payload::decode(frame.kind, &frame.payload) {
+                    Ok(payload) => page.push((pointer, payload)),
+                    Err(_) => {
+                        out.unreadable.push(pointer.commit.0);
+                        page.push((pointer, Payload::Other));
+                    }
+                },
+                // Damage inside the log was set aside and reported by the log itself; what follows is still good.
+                Err(crate::pack_log::ScanError::Damaged(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn read_name(key: &[u8]) -> Result<qianmo_protocol::ids::LogbookName, RowError> {
+    let mut reader = qianmo_protocol::wire::Reader::new(key.get(1..).unwrap_or_default());
+    reader.logbook("logbook").map_err(|error| malformed(key, error))
+}

@@ -1,0 +1,242 @@
+//! Packs in and out: taking a peer's, sealing our own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand_core::RngCore;
+
+use qianmo_protocol::ids::{EntryHash, Incarnation, LogbookId, LogbookName, PackHash};
+use qianmo_protocol::limits::{PACK_ENTRIES_MAX, PACK_RAW_BYTES_MAX};
+use qianmo_protocol::pack::{Entry, Pack, PackError, Place, VerifiedPack, entry_bytes, seal};
+use qianmo_protocol::session::StoreOutcome;
+use qianmo_protocol::session::message::RefuseCode;
+use qianmo_protocol::time::UnixMillis;
+use qianmo_protocol::vector::Tip;
+use qianmo_protocol::wire::{Wire, Writer};
+
+use super::{Payload, Replica, ReplicaError};
+use crate::frames::{LocalFrame, PackFrame, PackOrigin};
+use crate::overlay::decode;
+use crate::pack_log::FrameKind;
+use crate::rows::{self, LocalRow, PackRow};
+
+/// Packs that were appended, to be answered after the next sync.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// What becomes of each pack once [`Replica::sync`] succeeds.
+    pub outcomes: Vec<StoreOutcome>,
+}
+
+/// The meta key under which a logbook's incarnation is kept.
+pub(super) fn incarnation_key(name: &LogbookName) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.raw(b"incarnation ");
+    writer.logbook(name);
+    writer.finish()
+}
+
+impl Replica {
+    /// Verifies a peer's packs and appends those that can be held. Not durable before [`Replica::sync`].
+    ///
+    /// A pack is held whenever the pack before it is held (R5) and its signature and root are right, whatever it says and
+    /// whoever brings it; the gate speaks later.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store fails; nothing of the batch may be acknowledged then.
+    pub fn take_packs(&mut self, packs: Vec<Pack>) -> Result<Taken, ReplicaError> {
+        let mut taken = Taken::default();
+        let mut coming: BTreeMap<PackHash, u64> = BTreeMap::new();
+        for pack in packs {
+            let hash = pack.hash(&self.org);
+            let outcome = match self.take_pack(pack, &hash, &mut coming)? {
+                Ok(commit) => StoreOutcome::Held { hash, commit },
+                Err(code) => StoreOutcome::Refused { hash, code },
+            };
+            taken.outcomes.push(outcome);
+        }
+        Ok(taken)
+    }
+
+    fn take_pack(
+        &mut self,
+        pack: Pack,
+        hash: &PackHash,
+        coming: &mut BTreeMap<PackHash, u64>,
+    ) -> Result<Result<u64, RefuseCode>, ReplicaError> {
+        let id = pack.header.logbook.id(&self.org);
+        if let Some(commit) = coming.get(hash) {
+            return Ok(Ok(*commit));
+        }
+        if let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, hash))? {
+            return Ok(Ok(row.pointer.commit.0));
+        }
+        let prev = pack.header.prev;
+        let has_prev =
+            prev == PackHash::NONE || coming.contains_key(&prev) || self.index.has(&rows::pack(&id, &prev))?;
+        if !has_prev {
+            return Ok(Err(RefuseCode::MissingPrev));
+        }
+        let Some(key) = self.control.fold().device(&pack.header.log.device).and_then(|device| device.key()).copied()
+        else {
+            return Ok(Err(RefuseCode::UnknownDevice));
+        };
+        let verified = match pack.verify(&self.org, &key) {
+            Ok(verified) => verified,
+            Err(error) => return Ok(Err(refusal(&error))),
+        };
+        let fold = self.control.fold();
+        let is_proven = |entry: &Entry| entry.change().is_some() || fold.is_stub_legal(&entry.doc(), &entry.hash());
+        if !verified.entries().iter().all(is_proven) {
+            return Ok(Err(RefuseCode::UnprovenStub));
+        }
+        let commit = self.append_pack(verified, PackOrigin::Foreign)?;
+        coming.insert(*hash, commit);
+        Ok(Ok(commit))
+    }
+
+    fn append_pack(&mut self, verified: VerifiedPack, origin: PackOrigin) -> Result<u64, ReplicaError> {
+        let (pack, entries) = verified.into_parts();
+        let frame = PackFrame { origin, pack };
+        let bytes = frame.encode();
+        let payload = Payload::Pack(Box::new(frame), Some(Arc::new(entries)));
+        Ok(self.append(FrameKind::Pack, &bytes, payload)?.commit.0)
+    }
+
+    /// Seals every saved change into packs, one or more for each logbook. Not durable before [`Replica::sync`].
+    ///
+    /// `level` is Zstandard's. Call after [`Replica::sync`], so that all local frames are absorbed.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store fails or a change does not fit into a pack.
+    pub fn seal(&mut self, now: UnixMillis, level: i32, rng: &mut dyn RngCore) -> Result<usize, ReplicaError> {
+        let mut by_logbook: BTreeMap<LogbookName, Vec<(u64, LocalRow)>> = BTreeMap::new();
+        for (key, value) in self.index.scan_all(rows::LOCALS)? {
+            let row: LocalRow = decode(&key, &value)?;
+            let commit = row.pointer.commit.0;
+            by_logbook.entry(row.logbook.clone()).or_default().push((commit, row));
+        }
+        let mut sealed = 0;
+        for (name, locals) in by_logbook {
+            sealed += self.seal_logbook(&name, &locals, (now, level), rng)?;
+        }
+        Ok(sealed)
+    }
+
+    fn seal_logbook(
+        &mut self,
+        name: &LogbookName,
+        locals: &[(u64, LocalRow)],
+        (now, level): (UnixMillis, i32),
+        rng: &mut dyn RngCore,
+    ) -> Result<usize, ReplicaError> {
+        let incarnation = self.incarnation(name, rng)?;
+        let mut after = self.own_tip(name, incarnation).map(|tip| (tip.seq, tip.head));
+        let mut group = Group::default();
+        let mut sealed = 0;
+        for (commit, row) in locals {
+            let frame = self.log.read(&row.pointer)?;
+            let local =
+                LocalFrame::decode(&frame.payload).map_err(|source| ReplicaError::Frame { commit: *commit, source })?;
+            if group.is_full_with(&local.entries) {
+                after = Some(self.seal_group(name, incarnation, after, core::mem::take(&mut group), (now, level))?);
+                sealed += 1;
+            }
+            group.add(*commit, local.entries);
+        }
+        if !group.entries.is_empty() {
+            self.seal_group(name, incarnation, after, group, (now, level))?;
+            sealed += 1;
+        }
+        Ok(sealed)
+    }
+
+    fn seal_group(
+        &mut self,
+        name: &LogbookName,
+        incarnation: Incarnation,
+        after: Option<(u32, PackHash)>,
+        group: Group,
+        (now, level): (UnixMillis, i32),
+    ) -> Result<(u32, PackHash), ReplicaError> {
+        let control = self.control.position().unwrap_or(EntryHash([0; 32]));
+        let place = Place { logbook: name.clone(), incarnation, after, control, time: now };
+        let pack = seal(&self.org, &self.identity.key, place, group.entries, level)?;
+        let last = (pack.header().seq, pack.hash());
+        self.append_pack(pack, PackOrigin::Own { supersedes: group.commits })?;
+        Ok(last)
+    }
+
+    /// This store's incarnation in a logbook; a new one is written down before its first pack.
+    fn incarnation(&mut self, name: &LogbookName, rng: &mut dyn RngCore) -> Result<Incarnation, ReplicaError> {
+        let key = incarnation_key(name);
+        if let Some(known) = self.meta(&key)?.and_then(|bytes| Incarnation::from_slice(&bytes)) {
+            return Ok(known);
+        }
+        let mut fresh = [0; 8];
+        rng.fill_bytes(&mut fresh);
+        self.put_meta(&key, &fresh)?;
+        Ok(Incarnation(fresh))
+    }
+
+    fn own_tip(&self, name: &LogbookName, incarnation: Incarnation) -> Option<Tip> {
+        let tips = self.books.get(name)?.tips.iter();
+        tips.filter(|tip| tip.log.device == self.device && tip.log.incarnation == incarnation)
+            .max_by_key(|tip| tip.seq)
+            .copied()
+    }
+
+    /// A pack that is held, as it travels.
+    pub(super) fn read_pack(&self, id: &LogbookId, hash: &PackHash) -> Result<Option<Pack>, ReplicaError> {
+        let Some(row) = self.index.get::<PackRow>(&rows::pack(id, hash))? else { return Ok(None) };
+        let frame = self.log.read(&row.pointer)?;
+        let frame = PackFrame::decode(&frame.payload).map_err(|error| self.frame_error(row.pointer.commit, error))?;
+        Ok(Some(frame.pack))
+    }
+
+    /// Own packs that no receipt of the present epoch covers, in commit order.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Row`].
+    pub fn unreceipted(&self) -> Result<Vec<(LogbookName, PackHash)>, ReplicaError> {
+        let mut packs = Vec::new();
+        for (key, value) in self.index.scan_all(rows::UNRECEIPTED)? {
+            let named: rows::NamedPack = decode(&key, &value)?;
+            packs.push((named.logbook, named.pack));
+        }
+        Ok(packs)
+    }
+}
+
+/// Local frames that go into one pack together.
+#[derive(Debug, Default)]
+struct Group {
+    commits: Vec<u64>,
+    entries: Vec<Entry>,
+    bytes: usize,
+}
+
+impl Group {
+    fn is_full_with(&self, entries: &[Entry]) -> bool {
+        let bytes: usize = entries.iter().map(entry_bytes).sum();
+        !self.entries.is_empty()
+            && (self.entries.len() + entries.len() > PACK_ENTRIES_MAX || self.bytes + bytes > PACK_RAW_BYTES_MAX)
+    }
+
+    fn add(&mut self, commit: u64, entries: Vec<Entry>) {
+        self.commits.push(commit);
+        self.bytes += entries.iter().map(entry_bytes).sum::<usize>();
+        self.entries.extend(entries);
+    }
+}
+
+fn refusal(error: &PackError) -> RefuseCode {
+    match error {
+        PackError::Signature | PackError::Device { .. } => RefuseCode::BadSignature,
+        PackError::Inflate { .. } => RefuseCode::OverLimit,
+        PackError::Decode(_)
+        | PackError::Change { .. }
+        | PackError::RootFlag { .. }
+        | PackError::Count { .. }
+        | PackError::Root => RefuseCode::BadBody,
+    }
+}

@@ -1,0 +1,250 @@
+//! Reading records: one, or a page of them.
+
+use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, FormCode, LogbookName, PackHash, PersonCode, StationCode};
+use qianmo_protocol::record::{ChangeStory, Document, FieldConflict, RecordView};
+use qianmo_protocol::review::ReviewState;
+use qianmo_protocol::time::Month;
+
+use super::{Delivery, Replica, ReplicaError, ReviewView};
+use crate::overlay::decode;
+use crate::rows::{self, CONTENT_PASSED, ChangePlace, DocKind, DocRow, PackRow};
+
+/// Most records of one page.
+pub const PAGE_RECORDS_MAX: usize = 500;
+
+/// A conflict of a record, as it is shown.
+pub type ConflictView = FieldConflict;
+
+/// One change of a record's history, and the device it was written on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryView {
+    /// What it did.
+    pub story: ChangeStory,
+    /// The device whose pack brought it; `None` while it is only here.
+    pub device: Option<DeviceId>,
+}
+
+/// A record in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordRow {
+    /// Its document.
+    pub id: DocId,
+    /// Its home.
+    pub logbook: LogbookName,
+    /// The version that is shown.
+    pub heads: Vec<ChangeHash>,
+    /// Its fields.
+    pub view: RecordView,
+    /// Where it stands in review.
+    pub review: ReviewState,
+    /// Fields that need a person's decision.
+    pub conflicts: Vec<ConflictView>,
+    /// Where this device's work in it is.
+    pub delivery: Delivery,
+    /// The number of the last frame that touched it: the cursor of change feeds.
+    pub touched: u64,
+}
+
+/// A record with everything about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordDetail {
+    /// What a list shows.
+    pub row: RecordRow,
+    /// Its changes, each after its history.
+    pub history: Vec<HistoryView>,
+    /// Its review events and comments.
+    pub reviews: Vec<ReviewView>,
+    /// Changes that are held, with their codes.
+    pub held: Vec<(ChangeHash, u16)>,
+}
+
+/// Which records a page shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordFilter {
+    /// Only of this station.
+    pub station: Option<StationCode>,
+    /// Only of logbooks of this month.
+    pub month: Option<Month>,
+    /// Only of this form.
+    pub form: Option<FormCode>,
+    /// Only of this author.
+    pub author: Option<PersonCode>,
+}
+
+/// A page of records, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecordPage {
+    /// The records.
+    pub rows: Vec<RecordRow>,
+    /// Give this for the next page; `None` when there is none.
+    pub next: Option<Vec<u8>>,
+}
+
+impl Replica {
+    /// A record as an Automerge-free document: what passed, and what is saved here.
+    ///
+    /// `None` when it is not known, erased, or its first change is held.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn document(&self, record: &DocId) -> Result<Option<Document>, ReplicaError> {
+        let Some(row) = self.index.get::<DocRow>(&rows::doc(record))? else { return Ok(None) };
+        if !matches!(row.kind, DocKind::Record { .. }) || self.control.fold().is_document_purged(record) {
+            return Ok(None);
+        }
+        let changes = self.admitted_changes(record, &row.logbook)?;
+        Ok(Document::from_changes(changes).ok())
+    }
+
+    /// The logbook a record lives in.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn home_of(&self, record: &DocId) -> Result<Option<LogbookName>, ReplicaError> {
+        Ok(self.index.get::<DocRow>(&rows::doc(record))?.map(|row| row.logbook))
+    }
+
+    /// The record that a document is about: itself, or the record of a review event.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn record_of(&self, doc: &DocId) -> Result<Option<DocId>, ReplicaError> {
+        let row = self.index.get::<DocRow>(&rows::doc(doc))?;
+        Ok(row.and_then(|row| match row.kind {
+            DocKind::Record { .. } => Some(*doc),
+            DocKind::Review { record } => Some(record),
+            DocKind::Unknown => None,
+        }))
+    }
+
+    /// A record as a list shows it.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn record_row(&self, record: &DocId) -> Result<Option<RecordRow>, ReplicaError> {
+        Ok(self.read_record(record)?.map(|(row, _, _)| row))
+    }
+
+    /// A record with its history and reviews.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn record(&self, record: &DocId) -> Result<Option<RecordDetail>, ReplicaError> {
+        let Some((row, document, reviews)) = self.read_record(record)? else { return Ok(None) };
+        let mut history = Vec::new();
+        for story in document.history() {
+            let device = self.device_of_change(record, &row.logbook, &story.hash)?;
+            history.push(HistoryView { story, device });
+        }
+        let mut held = Vec::new();
+        for (hash, change) in &self.standing_of(record)?.changes {
+            if !change.is_admitted {
+                held.push((*hash, self.quarantine_code(hash)?));
+            } else if change.row.content != CONTENT_PASSED {
+                held.push((*hash, change.row.content));
+            }
+        }
+        Ok(Some(RecordDetail { row, history, reviews, held }))
+    }
+
+    fn read_record(&self, record: &DocId) -> Result<Option<(RecordRow, Document, Vec<ReviewView>)>, ReplicaError> {
+        let Some(doc_row) = self.index.get::<DocRow>(&rows::doc(record))? else { return Ok(None) };
+        let Some(document) = self.document(record)? else { return Ok(None) };
+        let heads = document.heads();
+        let reviews = self.reviews(record)?;
+        let row = RecordRow {
+            id: *record,
+            logbook: doc_row.logbook,
+            review: self.fold_reviews(record, &reviews, &heads),
+            heads,
+            view: document.view(),
+            conflicts: document.conflicts(),
+            delivery: self.delivery(record)?,
+            touched: doc_row.touched,
+        };
+        Ok(Some((row, document, reviews)))
+    }
+
+    fn device_of_change(
+        &self,
+        doc: &DocId,
+        name: &LogbookName,
+        change: &ChangeHash,
+    ) -> Result<Option<DeviceId>, ReplicaError> {
+        let row = self.index.get::<rows::ChangeRow>(&rows::change(doc, change))?;
+        let Some(ChangePlace::Pack { pack, .. }) = row.map(|row| row.place) else { return Ok(None) };
+        self.device_of(name, &pack)
+    }
+
+    fn device_of(&self, name: &LogbookName, pack: &PackHash) -> Result<Option<DeviceId>, ReplicaError> {
+        let row = self.index.get::<PackRow>(&rows::pack(&name.id(&self.org), pack))?;
+        Ok(row.map(|row| row.log.device))
+    }
+
+    /// A page of records, newest first. `after` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn records(
+        &self,
+        filter: &RecordFilter,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<RecordPage, ReplicaError> {
+        const KEYS_PER_STEP: usize = 200;
+        let limit = limit.clamp(1, PAGE_RECORDS_MAX);
+        let mut page = RecordPage::default();
+        let mut at = after.map(<[u8]>::to_vec);
+        loop {
+            let keys = self.index.scan(rows::RECORDS, at.as_deref(), KEYS_PER_STEP)?;
+            let is_last = keys.len() < KEYS_PER_STEP;
+            for (key, _) in keys {
+                let doc = rows::tail::<16>(&key).map(DocId);
+                at = Some(key);
+                if let Some(doc) = doc.filter(|doc| self.matches(doc, filter).unwrap_or(true)) {
+                    page.rows.extend(self.record_row(&doc)?);
+                }
+                if page.rows.len() == limit {
+                    page.next = at;
+                    return Ok(page);
+                }
+            }
+            if is_last {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// How many records match.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn count_records(&self, filter: &RecordFilter) -> Result<usize, ReplicaError> {
+        let mut count = 0;
+        for (key, _) in self.index.scan_all(rows::RECORDS)? {
+            let Some(doc) = rows::tail::<16>(&key).map(DocId) else { continue };
+            let is_erased = self.control.fold().is_document_purged(&doc);
+            count += usize::from(!is_erased && self.matches(&doc, filter)?);
+        }
+        Ok(count)
+    }
+
+    /// Every document that a frame after the given number touched, as (number, record), ascending; at most `limit`.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn all_records(&self) -> Result<Vec<DocId>, ReplicaError> {
+        let keys = self.index.scan_all(rows::RECORDS)?;
+        Ok(keys.iter().filter_map(|(key, _)| rows::tail::<16>(key)).map(DocId).collect())
+    }
+
+    fn matches(&self, doc: &DocId, filter: &RecordFilter) -> Result<bool, ReplicaError> {
+        let Some(value) = self.index.get_raw(&rows::doc(doc))? else { return Ok(false) };
+        let row: DocRow = decode(&rows::doc(doc), &value)?;
+        let DocKind::Record { form, author, .. } = &row.kind else { return Ok(false) };
+        Ok(filter.station.as_ref().is_none_or(|station| row.logbook.station() == Some(station))
+            && filter.month.is_none_or(|month| row.logbook.month() == Some(month))
+            && filter.form.as_ref().is_none_or(|wanted| wanted == form)
+            && filter.author.as_ref().is_none_or(|wanted| wanted == author))
+    }
+}

@@ -1,0 +1,95 @@
+//! Reviews of a record: its events and comments, and the state they fold to.
+
+use qianmo_protocol::control::held_review_still_hides;
+use qianmo_protocol::ids::{ChangeHash, DocId};
+use qianmo_protocol::review::{FoldEvent, ReviewEvent, ReviewKind, ReviewState, Standing, fold};
+
+use super::{Replica, ReplicaError};
+use crate::rows;
+
+/// A review event or comment, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewView {
+    /// Its document.
+    pub id: DocId,
+    /// What it says.
+    pub event: ReviewEvent,
+    /// Whether it counts.
+    pub standing: Standing,
+}
+
+impl Replica {
+    /// The events and comments of a record, each after those it has seen.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn reviews(&self, record: &DocId) -> Result<Vec<ReviewView>, ReplicaError> {
+        let mut views = Vec::new();
+        for (key, _) in self.index.scan_all(&rows::reviews_of(record))? {
+            let Some(id) = rows::tail::<16>(&key).map(DocId) else { continue };
+            views.extend(self.review_view(&id)?);
+        }
+        // An event sees only events before it, so the number of what it has seen grows along every chain.
+        views.sort_by(|a: &ReviewView, b| {
+            (a.event.seen.len(), a.event.time, a.id).cmp(&(b.event.seen.len(), b.event.time, b.id))
+        });
+        Ok(views)
+    }
+
+    fn review_view(&self, id: &DocId) -> Result<Option<ReviewView>, ReplicaError> {
+        let standing = self.standing_of(id)?;
+        if standing.is_purged {
+            return Ok(None);
+        }
+        let Some((hash, change)) = standing.changes.iter().find(|(_, change)| change.row.is_root) else {
+            return Ok(None);
+        };
+        let Some(raw) = self.raw_change(id, hash)? else { return Ok(None) };
+        let Ok(event) = ReviewEvent::from_change(&raw) else { return Ok(None) };
+        let standing = if change.is_admitted {
+            Standing::Admitted
+        } else if held_review_still_hides(self.quarantine_code(hash)?) {
+            Standing::ErasedOrHeld
+        } else {
+            Standing::HeldForRole
+        };
+        Ok(Some(ReviewView { id: *id, event, standing }))
+    }
+
+    /// The code a change is held with, by content or by any of its packs.
+    pub(super) fn quarantine_code(&self, change: &ChangeHash) -> Result<u16, ReplicaError> {
+        let fold = self.control.fold();
+        if let Some(code) = fold.content_quarantine(change) {
+            return Ok(code);
+        }
+        for (key, _) in self.index.scan_all(&rows::carriers_of(change))? {
+            let pack = rows::tail::<32>(&key).map(qianmo_protocol::ids::PackHash);
+            if let Some(code) = pack.and_then(|pack| fold.carrier_quarantine(change, &pack)) {
+                return Ok(code);
+            }
+        }
+        Ok(0)
+    }
+
+    /// The state of a record with these heads.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn review_state(&self, record: &DocId, heads: &[ChangeHash]) -> Result<ReviewState, ReplicaError> {
+        let views = self.reviews(record)?;
+        Ok(self.fold_reviews(record, &views, heads))
+    }
+
+    pub(super) fn fold_reviews(&self, record: &DocId, views: &[ReviewView], heads: &[ChangeHash]) -> ReviewState {
+        let mut events: Vec<FoldEvent> =
+            views.iter().map(|view| FoldEvent::new(view.id, &view.event, view.standing)).collect();
+        // What must outlive an erased event, so that losing it revives no approval (A3).
+        let memories = self.control.fold().review_memories().filter(|(_, memory)| memory.record == *record);
+        events.extend(memories.filter_map(|(id, memory)| {
+            let kind = ReviewKind::ALL.get(usize::from(memory.kind)).copied()?;
+            let (seen, heads) = (memory.seen.clone(), std::collections::BTreeSet::new());
+            Some(FoldEvent { id: *id, kind, seen, heads, standing: Standing::ErasedOrHeld })
+        }));
+        fold(&events, heads)
+    }
+}

@@ -1,0 +1,186 @@
+//! Where a person's work is, told truthfully.
+//!
+//! Only a receipt signed by a hub that the control log names counts, and only while the present epoch contains it (A5). A
+//! peer's acknowledgement changes nothing here.
+
+use std::collections::BTreeSet;
+
+use qianmo_protocol::beacon::Beacon;
+use qianmo_protocol::ids::{ChangeHash, DocId, PackHash};
+use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
+use qianmo_protocol::session::Shelf;
+use qianmo_protocol::wire::Wire;
+
+use super::absorb::StandingChange;
+use super::shelf::BEACON_KEY;
+use super::{Payload, Replica, ReplicaError, Role};
+use crate::overlay::decode;
+use crate::pack_log::FrameKind;
+use crate::rows::{self, ChangePlace, NamedPack, PackRow, ReceiptRow};
+
+/// Where the work of this device in a record is, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Delivery {
+    /// 被隔离: something of it failed the gate, with this code; nothing is lost.
+    Held {
+        /// The gate's code.
+        code: u16,
+    },
+    /// 待上传: saved on this device, and no hub has said that it holds it.
+    Waiting,
+    /// 已送达: durable at the hub.
+    Acknowledged,
+    /// 已备份: in a backup of the hub.
+    BackedUp,
+    /// Nothing of it was written on this device.
+    Elsewhere,
+}
+
+/// How much work of this device is where, by record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutboxCount {
+    /// Saves that are not sealed yet.
+    pub unsealed: usize,
+    /// Packs without a receipt that counts.
+    pub unreceipted: usize,
+}
+
+impl Replica {
+    /// Where the work of this device in a record, its reviews and comments is.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Row`].
+    pub fn delivery(&self, record: &DocId) -> Result<Delivery, ReplicaError> {
+        let mut worst = Delivery::Elsewhere;
+        let reviews = self.index.scan_all(&rows::reviews_of(record))?;
+        let events = reviews.iter().filter_map(|(key, _)| rows::tail::<16>(key)).map(DocId);
+        for doc in core::iter::once(*record).chain(events) {
+            for (hash, change) in &self.standing_of(&doc)?.changes {
+                worst = worst.min(self.delivery_of(hash, change)?);
+            }
+        }
+        Ok(worst)
+    }
+
+    fn delivery_of(&self, hash: &ChangeHash, change: &StandingChange) -> Result<Delivery, ReplicaError> {
+        if matches!(change.row.place, ChangePlace::Local { .. }) {
+            return Ok(Delivery::Waiting);
+        }
+        let carriers = self.own_carriers(hash)?;
+        if carriers.is_empty() {
+            return Ok(Delivery::Elsewhere);
+        }
+        if !change.is_admitted {
+            return Ok(Delivery::Held { code: self.held_code(hash, &carriers) });
+        }
+        let mut best = Delivery::Waiting;
+        for pack in &carriers {
+            best = best.max(self.pack_delivery(pack)?);
+        }
+        Ok(best)
+    }
+
+    fn held_code(&self, hash: &ChangeHash, carriers: &[PackHash]) -> u16 {
+        let fold = self.control.fold();
+        let by_carrier = || carriers.iter().find_map(|pack| fold.carrier_quarantine(hash, pack));
+        fold.content_quarantine(hash).or_else(by_carrier).unwrap_or(0)
+    }
+
+    /// Packs of this device that carry a change.
+    fn own_carriers(&self, hash: &ChangeHash) -> Result<Vec<PackHash>, ReplicaError> {
+        let mut packs = Vec::new();
+        for (key, _) in self.index.scan_all(&rows::carriers_of(hash))? {
+            let Some(pack) = rows::tail::<32>(&key).map(PackHash) else { continue };
+            if self.index.has(&rows::own_pack(&pack))? {
+                packs.push(pack);
+            }
+        }
+        Ok(packs)
+    }
+
+    fn pack_delivery(&self, pack: &PackHash) -> Result<Delivery, ReplicaError> {
+        let Some(row) = self.index.get::<ReceiptRow>(&rows::receipt(pack))? else { return Ok(Delivery::Waiting) };
+        let Some(beacon) = self.newest_beacon() else { return Ok(Delivery::Acknowledged) };
+        if !self.counts(&row, &beacon) {
+            return Ok(Delivery::Waiting);
+        }
+        // A receipt of an epoch before counts because the backup that the hub was restored from contains it.
+        let is_backed_up = row.epoch != beacon.epoch || row.commit <= beacon.watermark;
+        Ok(if is_backed_up { Delivery::BackedUp } else { Delivery::Acknowledged })
+    }
+
+    fn counts(&self, row: &ReceiptRow, beacon: &Beacon) -> bool {
+        let ReceiptRow { hub, epoch, commit } = row.clone();
+        let receipt = Receipt { hub, epoch, commit, packs: BTreeSet::new(), verdict: Verdict::Passed };
+        self.control.fold().receipt_counts(&receipt, &beacon.epoch)
+    }
+
+    /// The newest beacon that was taken.
+    #[must_use]
+    pub fn newest_beacon(&self) -> Option<Beacon> {
+        self.beacon().map(|signed| *signed.content())
+    }
+
+    /// Takes a hub's receipt, if a hub of this organisation signed it. Not durable before [`Replica::sync`].
+    ///
+    /// # Errors
+    /// [`ReplicaError::Append`].
+    pub fn take_receipt(&mut self, signed: SignedReceipt) -> Result<(), ReplicaError> {
+        if signed.verify_in(self.control.fold()).is_err() {
+            return Ok(());
+        }
+        let bytes = signed.encode();
+        self.append(FrameKind::Receipt, &bytes, Payload::Receipt(Box::new(signed))).map(|_| ())
+    }
+
+    /// Takes a beacon, if a hub of this organisation signed it and it is newer than the one known. Not durable before
+    /// [`Replica::sync`].
+    ///
+    /// # Errors
+    /// [`ReplicaError::Append`].
+    pub fn take_beacon(&mut self, signed: &qianmo_protocol::beacon::SignedBeacon) -> Result<(), ReplicaError> {
+        let fold = self.control.fold();
+        let Ok(beacon) = signed.verify_in(fold) else { return Ok(()) };
+        if self.newest_beacon().is_some_and(|known| !beacon.is_newer(&known, fold)) {
+            return Ok(());
+        }
+        self.put_meta(BEACON_KEY, &signed.encode())
+    }
+
+    /// After a new beacon: in a new epoch, packs whose receipts no longer count wait again (A5).
+    pub(super) fn recheck_receipts(&mut self) -> Result<(), ReplicaError> {
+        let Some(beacon) = self.newest_beacon() else { return Ok(()) };
+        if self.identity.role != Role::Tablet {
+            return Ok(());
+        }
+        let seen = self.index.get_raw(&rows::meta(b"receipt epoch"))?;
+        let present = [&[0], beacon.epoch.0.as_slice()].concat();
+        if seen.as_ref() == Some(&present) {
+            return Ok(());
+        }
+        self.index.put_raw(rows::meta(b"receipt epoch"), present);
+        for (key, value) in self.index.scan_all(rows::OWN_PACKS)? {
+            let Some(pack) = rows::tail::<32>(&key).map(PackHash) else { continue };
+            let named: NamedPack = decode(&key, &value)?;
+            let receipt = self.index.get::<ReceiptRow>(&rows::receipt(&pack))?;
+            let counts = receipt.is_some_and(|row| self.counts(&row, &beacon));
+            let id = named.logbook.id(&self.org);
+            let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, &pack))? else { continue };
+            if !counts {
+                self.index.put(rows::unreceipted(row.pointer.commit.0), &named);
+            }
+        }
+        Ok(())
+    }
+
+    /// What waits to be sent.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Row`].
+    pub fn outbox(&self) -> Result<OutboxCount, ReplicaError> {
+        Ok(OutboxCount {
+            unsealed: self.books.values().map(|book| book.unsealed).sum(),
+            unreceipted: self.index.scan_all(rows::UNRECEIPTED)?.len(),
+        })
+    }
+}
