@@ -17,7 +17,7 @@
 //! # Invariants
 //!
 //! 1. Any bytes give a verdict; nothing panics or aborts (`gate_attacks.rs`, `gate_fuzz.rs`).
-//! 2. [`Gate`] and [`judge_content`] give the same verdicts (`gate_verdicts.rs`).
+//! 2. [`Gate`] and [`judge_content`] give the same verdicts (`record_graphs.rs`, `gate_fuzz.rs`).
 //! 3. What our own authors write passes (`record_graphs.rs`).
 //! 4. Containers nest four deep at most: the content rules leave no place for a fifth (`DEPTH_MAX` bounds first changes
 //!    while they are read), and hydrate comes last.

@@ -6,7 +6,7 @@ use crate::change::{Footer, ObjectId, OpAction, OpId, RawChange, Scalar};
 use crate::gate::{ContentFailure, DocumentRoot};
 use crate::limits::{DOCUMENT_ACTORS_MAX, DOCUMENT_CHANGES_MAX, OP_COUNTER_MAX};
 use crate::record::bits::Bits;
-use crate::record::graph::{Graph, Written, Written1};
+use crate::record::graph::{Graph, Written, WrittenPut};
 use crate::record::root::{KIND_RECORD, Tree, key};
 use crate::record::{FieldPath, RecordRoot, ResolveList, RootError, shape};
 use crate::review::{KIND_REVIEW, ReviewEvent};
@@ -89,7 +89,7 @@ fn header(change: &RawChange, ops: usize, seq: u64, start_op: u64) -> Result<(),
 fn puts(graph: &Graph, change: &RawChange, within: &Bits, written: &Written) -> Result<(), ContentFailure> {
     let ops = change.ops()?;
     let mut paths: BTreeSet<&FieldPath> = BTreeSet::new();
-    for Written1 { path, op, object, .. } in &written.puts {
+    for WrittenPut { path, op, object, .. } in &written.puts {
         let (FieldPath::Field(name) | FieldPath::Row { name, .. }) = path;
         if !shape::name_is_allowed(name) {
             return Err(ContentFailure::Name { op: *op });

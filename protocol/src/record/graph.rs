@@ -55,13 +55,13 @@ pub(crate) struct Node {
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) containers: BTreeMap<ObjectId, Role>,
-    pub(crate) puts: Vec<Written1>,
+    pub(crate) puts: Vec<WrittenPut>,
     pub(crate) resolve: Option<ResolveList>,
 }
 
 /// One put of a change: its path, and where its operation stands in the change.
 #[derive(Debug)]
-pub(crate) struct Written1 {
+pub(crate) struct WrittenPut {
     pub(crate) path: FieldPath,
     pub(crate) op: usize,
     pub(crate) id: OpId,
@@ -324,7 +324,7 @@ impl Graph {
             }
             self.containers.insert(object, (role, number));
         }
-        for Written1 { path, id, object, value, .. } in written.puts {
+        for WrittenPut { path, id, object, value, .. } in written.puts {
             self.puts.entry(path).or_default().push(Put { node: number, id, object, value });
         }
         for path in written.resolve.iter().flat_map(|list| list.0.keys()) {
@@ -373,6 +373,6 @@ impl Graph {
     }
 }
 
-fn put(path: FieldPath, index: usize, op: &Op, value: &Scalar) -> Written1 {
-    Written1 { path, op: index, id: op.id, object: op.object, value: value.clone() }
+fn put(path: FieldPath, index: usize, op: &Op, value: &Scalar) -> WrittenPut {
+    WrittenPut { path, op: index, id: op.id, object: op.object, value: value.clone() }
 }
