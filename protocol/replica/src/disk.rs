@@ -7,7 +7,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A name is plain ([`check_name`]): it can never leave the folder.
+//! 1. A name is plain (`check_name`): it can never leave the folder.
 //! 2. Nothing here decides when to sync; the caller does.
 //!
 //! # Failure
