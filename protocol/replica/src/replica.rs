@@ -19,7 +19,7 @@
 //!
 //! # Failure
 //!
-//! [`ReplicaError::Log`] poisons: writes are refused until the replica is opened again; reads go on. A failing index is
+//! [`ReplicaError::Sync`] poisons: writes are refused until the replica is opened again; reads go on. A failing index is
 //! thrown away and rebuilt at the next open.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
