@@ -1,1 +1,7 @@
-//! placeholder
+//! The Qianmo hub: it takes in what tablets wrote, makes it durable, judges it, and serves coordinators and dashboards.
+//!
+//! A library; the program with its command line is `server/bin`.
+
+pub mod authority;
+pub mod connection;
+pub mod listener;
