@@ -194,6 +194,10 @@ impl Entry {
         }
     }
 
+    fn is_flagged_wrongly(&self) -> bool {
+        self.change().is_some_and(|change| change.head().is_root() != self.is_root())
+    }
+
     /// The same entry without its bytes.
     #[must_use]
     pub fn to_stub(&self) -> Self {
@@ -431,10 +435,8 @@ impl Pack {
                 body_bytes: raw.len(),
             });
         }
-        for (index, entry) in entries.iter().enumerate() {
-            if entry.change().is_some_and(|change| change.head().deps.is_empty() != entry.is_root()) {
-                return Err(PackError::RootFlag { index });
-            }
+        if let Some(index) = entries.iter().position(Entry::is_flagged_wrongly) {
+            return Err(PackError::RootFlag { index });
         }
         if entries_root(&entries) != self.header.root {
             return Err(PackError::Root);
@@ -443,12 +445,15 @@ impl Pack {
     }
 }
 
+/// Inflates exactly one frame: a second one, or a skippable one, would be bytes that nobody looks at.
 fn inflate(body: &[u8]) -> Result<Vec<u8>, PackError> {
-    zstd::bulk::decompress(body, PACK_RAW_BYTES_MAX).map_err(|error| PackError::Inflate {
-        bytes: body.len(),
-        max: PACK_RAW_BYTES_MAX,
-        reason: error.to_string(),
-    })
+    let refused = |reason: String| PackError::Inflate { bytes: body.len(), max: PACK_RAW_BYTES_MAX, reason };
+    let raw = zstd::bulk::decompress(body, PACK_RAW_BYTES_MAX).map_err(|error| refused(error.to_string()))?;
+    match zstd::zstd_safe::find_frame_compressed_size(body) {
+        Ok(bytes) if bytes == body.len() => Ok(raw),
+        Ok(bytes) => Err(refused(format!("the frame ends at {bytes}"))),
+        Err(code) => Err(refused(zstd::zstd_safe::get_error_name(code).to_owned())),
+    }
 }
 
 fn signed_message(hash: &PackHash) -> Vec<u8> {
@@ -541,6 +546,12 @@ pub enum SealError {
         /// Limit.
         max: usize,
     },
+    /// A root flag on a change with dependencies, or none on one without.
+    #[error("entry {index} is flagged root wrongly")]
+    RootFlag {
+        /// Which entry.
+        index: usize,
+    },
     /// The log is full: its sequence number has reached its end.
     #[error("the log has no sequence number left")]
     Full,
@@ -577,6 +588,9 @@ pub fn seal(
     let Some(count) = count else {
         return Err(SealError::Entries { have: entries.len(), max: PACK_ENTRIES_MAX });
     };
+    if let Some(index) = entries.iter().position(Entry::is_flagged_wrongly) {
+        return Err(SealError::RootFlag { index });
+    }
     let raw = encode_entries(&entries);
     let raw_bytes = u32::try_from(raw.len()).ok().filter(|_| raw.len() <= PACK_RAW_BYTES_MAX);
     let Some(raw_bytes) = raw_bytes else {

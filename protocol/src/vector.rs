@@ -9,6 +9,7 @@
 //! 1. What a vector names is held together with everything before it (prev-closed).
 //! 2. After both sides sent what [`plan`] says, and answered every locator, their vectors are equal
 //!    (`prop_exchange_of_plans_makes_vectors_equal`).
+//! 3. Without forks only packs that the peer lacks are sent; a fork costs at most as many again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -287,9 +288,9 @@ fn plan_log(
     if forked {
         plan.ask.push(*log);
     }
-    if known.is_empty() && !theirs.is_empty() {
-        // The peer stands in this log at places we cannot see. Ahead of us, it knows our tip and will send; on another
-        // branch, one of us asks with a locator, and the answer to that brings the rest.
+    if known.len() < theirs.len() {
+        // The peer stands in this log at a place we cannot see, so we cannot tell what it lacks. Ahead of us, it knows our
+        // tips and will send; on another branch, one of us asks with a locator, and what that brings shows the rest.
         return;
     }
     let starts = ours.iter().filter_map(|tip| trees.node(logbook, &tip.head)).collect();
