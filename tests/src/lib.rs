@@ -1,1 +1,15 @@
-//! placeholder
+//! What the project's tests and benchmarks share: a small organisation that needs no network, and the workload of the
+//! benchmarks. Nobody imports this crate.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    missing_debug_implementations,
+    reason = "test harness: a failed step is the failure"
+)]
+
+pub mod workload;
+pub mod world;

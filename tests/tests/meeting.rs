@@ -12,14 +12,11 @@
     reason = "test harness: a failed step is the failure"
 )]
 
-#[path = "meeting/world.rs"]
-mod world;
-
 use qianmo_protocol::control::{Decision, Role as GrantRole};
 use qianmo_replica::disk::CrashMode;
 use qianmo_replica::index::MemoryIndex;
 use qianmo_replica::replica::{Delivery, Notice};
-use world::{World, assert_same_states, june, open, open_with};
+use qianmo_tests::world::{Tablet, World, assert_same_states, june, open, open_with};
 
 #[test]
 fn records_of_two_tablets_meet_at_the_hub_in_one_round_trip_each() {
@@ -148,13 +145,14 @@ fn cloned_tablet_loses_nothing_and_starts_a_new_incarnation() {
     let image = tablet_a.disk.crash(CrashMode::DropUnsynced, &mut world.rng);
     let identity = tablet_a.identity(&world);
     let (replica, _) = open(&image, identity, &mut world.rng);
-    let mut clone = world::Tablet {
+    let mut clone = Tablet {
         key: tablet_a.key.clone(),
         disk: image,
         replica,
         person: tablet_a.person.clone(),
         selection: tablet_a.selection.clone(),
         epoch: tablet_a.epoch,
+        live: tablet_a.live.clone(),
     };
     let on_a = tablet_a.file(&mut world, "原机");
     let on_clone = clone.file(&mut world, "克隆机");

@@ -1,6 +1,8 @@
-//! A small organisation in memory: an authority, a hub and tablets, meeting without a network.
+//! A small organisation: an authority, a hub and tablets, meeting without a network, in memory or in folders.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use qianmo_protocol::beacon::{Beacon, SignedBeacon};
@@ -8,69 +10,126 @@ use qianmo_protocol::change::{ActorId, Scalar};
 use qianmo_protocol::control::{
     Carrier, Decision, Enrolment, Grant, HubKeys, QuarantineScope, Role as GrantRole, Scope, SignedEntry, Signer,
 };
-use qianmo_protocol::ids::{Code, DeviceId, DocId, Epoch, HubId, LogbookName, OrgId};
+use qianmo_protocol::ids::{Code, DeviceId, DocId, Epoch, HubId, LogbookName, OrgId, PackHash};
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::record::{FieldEdit, FieldPath, Origin, RecordRoot, create, edit};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
-use qianmo_protocol::session::message::Message;
-use qianmo_protocol::session::{Opening, Stay, Tally};
+use qianmo_protocol::session::message::{FrameReader, Message};
+use qianmo_protocol::session::{Opening, Stay, Tally, Toward};
 use qianmo_protocol::time::{Month, UnixMillis};
 use qianmo_protocol::vector::{Selection, Stations};
-use qianmo_replica::disk::{Disk, MemoryDisk};
+use qianmo_replica::disk::{Disk, MemoryDisk, RealDisk};
 use qianmo_replica::exchange::{Exchange, Output, Pump};
-use qianmo_replica::index::{Index, MemoryIndex};
-use qianmo_replica::replica::{HeldPart, Identity, Replica, Role};
+use qianmo_replica::index::{Index, MemoryIndex, SledIndex};
+use qianmo_replica::replica::{HeldPart, Identity, JudgeReport, Replica, Role};
 use rand::RngCore as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
 
+/// When the organisation begins: 2025-06-15.
 pub const NOW: UnixMillis = UnixMillis(1_750_000_000_000);
 
-pub struct World {
-    pub rng: ChaCha20Rng,
-    pub authority: SigningKey,
-    pub org: OrgId,
-    pub hub: Hub,
-    pub clock: i64,
+/// Where stores are.
+#[derive(Clone)]
+pub enum Storage {
+    /// In memory, with the simulated disk.
+    Memory,
+    /// In folders under this one, with the real disk and sled.
+    Folder(PathBuf),
 }
 
+/// An organisation.
+pub struct World {
+    /// All its randomness.
+    pub rng: ChaCha20Rng,
+    /// Its authority's key.
+    pub authority: SigningKey,
+    /// Its id.
+    pub org: OrgId,
+    /// Its hub.
+    pub hub: Hub,
+    /// Its clock, in milliseconds.
+    pub clock: i64,
+    /// Where new stores go.
+    pub storage: Storage,
+    /// Zstandard's level for sealing.
+    pub level: i32,
+    stores: usize,
+}
+
+/// The hub.
 pub struct Hub {
+    /// What it signs decisions and receipts with.
     pub signing: SigningKey,
+    /// Its id.
     pub id: HubId,
+    /// Its epoch.
     pub epoch: Epoch,
+    /// Its disk, when it is a simulated one.
     pub disk: MemoryDisk,
+    /// What it holds.
     pub replica: Replica,
+    /// The last commit that is in a backup.
     pub watermark: u64,
+    /// Beacons signed in this epoch.
     pub beacons: u64,
 }
 
+/// A tablet.
 pub struct Tablet {
+    /// Its key.
     pub key: SigningKey,
+    /// Its disk, when it is a simulated one.
     pub disk: MemoryDisk,
+    /// What it holds.
     pub replica: Replica,
+    /// Who works on it.
     pub person: Code,
+    /// What it wants to hold.
     pub selection: Selection,
+    /// The hub's epoch it saw last.
     pub epoch: Option<Epoch>,
+    /// Logbooks whose vectors go into its hello.
+    pub live: Vec<LogbookName>,
 }
 
 /// What a meeting did.
 #[derive(Debug, Default)]
 pub struct Meeting {
+    /// The tablet's count of turns and packs.
     pub tally: Tally,
+    /// Bytes of frames to the hub.
     pub bytes_up: usize,
+    /// Bytes of frames to the tablet.
     pub bytes_down: usize,
+    /// Logbooks whose states differ where they must not.
     pub states_differ: Vec<LogbookName>,
+    /// Whether the tablet found nothing left to do.
     pub finished: bool,
+    /// The tablet's processor time.
+    pub cpu_tablet: Duration,
+    /// The hub's processor time.
+    pub cpu_hub: Duration,
 }
 
+/// Processor time of this thread.
+#[must_use]
+pub fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap())
+}
+
+/// The station of every test.
 pub fn station() -> Code {
     Code::new("ST01").unwrap()
 }
 
+/// Its logbook of June 2025.
 pub fn june() -> LogbookName {
     LogbookName::StationMonth(station(), Month::new(2025, 6).unwrap())
 }
 
+/// A field's path.
 pub fn field(name: &str) -> FieldPath {
     FieldPath::Field(name.to_owned())
 }
@@ -82,7 +141,13 @@ fn key(rng: &mut ChaCha20Rng) -> SigningKey {
 }
 
 impl World {
+    /// An organisation in memory.
     pub fn new(seed: u64) -> Self {
+        Self::with_storage(seed, Storage::Memory)
+    }
+
+    /// An organisation with its stores somewhere.
+    pub fn with_storage(seed: u64, storage: Storage) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let authority = key(&mut rng);
         let org = OrgId::from_authority_key(authority.verifying_key().as_bytes());
@@ -94,10 +159,9 @@ impl World {
             key: key(&mut rng),
             role: Role::Hub { hub: id, epoch },
         };
-        let disk = MemoryDisk::new();
-        let (replica, _) = open(&disk, identity, &mut rng);
+        let (disk, replica) = storage.open("hub", identity, &mut rng);
         let hub = Hub { signing, id, epoch, disk, replica, watermark: 0, beacons: 0 };
-        let mut world = Self { rng, authority, org, hub, clock: NOW.0 };
+        let mut world = Self { rng, authority, org, hub, clock: NOW.0, storage, level: 3, stores: 0 };
         let keys = HubKeys { signing: world.hub.signing.verifying_key().to_bytes(), bundle: [7; 32] };
         let entry = world.hub.replica.control().draft(Signer::Authority, epoch, NOW, Decision::Hub(keys));
         let signed = SignedEntry::sign(&world.org, &world.authority, entry).unwrap();
@@ -113,11 +177,13 @@ impl World {
         self.hub.decide(&self.org, now, decision);
     }
 
+    /// A second later than the last time.
     pub fn now(&mut self) -> UnixMillis {
         self.clock += 1_000;
         UnixMillis(self.clock)
     }
 
+    /// Enrols a tablet with one person.
     pub fn enrol(&mut self, person: &str, role: GrantRole) -> Tablet {
         let key = key(&mut self.rng);
         let person = Code::new(person).unwrap();
@@ -132,8 +198,8 @@ impl World {
         self.decide(Decision::Grant(Grant { person: person.clone(), role, scope }));
         let identity =
             Identity { authority: self.authority.verifying_key().to_bytes(), key: key.clone(), role: Role::Tablet };
-        let disk = MemoryDisk::new();
-        let (mut replica, _) = open(&disk, identity, &mut self.rng);
+        self.stores += 1;
+        let (disk, mut replica) = self.storage.open(&format!("tablet{}", self.stores), identity, &mut self.rng);
         let entries = self.hub.replica.control().iter().map(|(_, entry)| entry.clone()).collect();
         replica.adopt(entries).unwrap();
         replica.sync().unwrap();
@@ -143,45 +209,47 @@ impl World {
             let months = Some((Month::new(2025, 1).unwrap(), Month::new(2025, 12).unwrap()));
             Selection { stations: Stations::These([station()].into()), months, without: BTreeSet::new() }
         };
-        Tablet { key, disk, replica, person, selection, epoch: None }
+        let live = vec![june(), LogbookName::StationDirectory(station()), LogbookName::OrgDirectory];
+        Tablet { key, disk, replica, person, selection, epoch: None, live }
+    }
+
+    /// As [`World::meet`], with a tablet that wants nothing: it only pushes.
+    pub fn meet_pushing(&mut self, tablet: &mut Tablet) -> Meeting {
+        tablet.selection =
+            Selection { stations: Stations::These(BTreeSet::new()), months: None, without: BTreeSet::new() };
+        tablet.live = Vec::new();
+        self.meet(tablet)
     }
 
     /// A tablet opens a session with the hub; both run until neither has anything to say.
     pub fn meet(&mut self, tablet: &mut Tablet) -> Meeting {
         let now = self.now();
-        tablet.replica.seal(now, 3, &mut self.rng).unwrap();
-        tablet.replica.sync().unwrap();
-        self.hub.issue_beacon(&self.org, now);
-        let opening = tablet.opening(Stay::Leave);
-        let hub_device = self.hub.replica.device();
-        let mut up = Exchange::initiate(&tablet.replica, hub_device, &opening);
-        let mut down = Exchange::respond(tablet.device());
         let mut meeting = Meeting::default();
-        let mut to_hub: VecDeque<Message> = VecDeque::new();
-        let mut to_tablet: VecDeque<Message> = VecDeque::new();
-        for _ in 0..10_000 {
-            let mut moved = false;
-            moved |= run(&mut up, &mut tablet.replica, None, &self.org, now, &mut to_hub, &mut meeting);
-            moved |= run(
-                &mut down,
-                &mut self.hub.replica,
-                Some((&self.hub.signing, self.hub.id, self.hub.epoch)),
-                &self.org,
-                now,
-                &mut to_tablet,
-                &mut meeting,
-            );
-            if let Some(message) = to_hub.pop_front() {
-                meeting.bytes_up += message.encode_frame().len();
-                down.handle_message(decoded(&message)).unwrap();
-                moved = true;
+        let start = thread_cpu();
+        tablet.replica.seal(now, self.level, &mut self.rng).unwrap();
+        tablet.replica.sync().unwrap();
+        let opening = tablet.opening(Stay::Leave);
+        let mut up = Exchange::initiate(&tablet.replica, self.hub.replica.device(), &opening);
+        meeting.cpu_tablet += thread_cpu() - start;
+        self.hub.issue_beacon(&self.org, now);
+        let mut down = Exchange::respond(tablet.device());
+        let mut to_hub: VecDeque<Vec<u8>> = VecDeque::new();
+        let mut to_tablet: VecDeque<Vec<u8>> = VecDeque::new();
+        loop {
+            let start = thread_cpu();
+            if let Some(frame) = to_tablet.pop_front() {
+                up.handle_message(decoded(&frame)).unwrap();
             }
-            if let Some(message) = to_tablet.pop_front() {
-                meeting.bytes_down += message.encode_frame().len();
-                up.handle_message(decoded(&message)).unwrap();
-                moved = true;
+            let moved_up = run(&mut up, &mut tablet.replica, None, (&self.org, now), &mut to_hub, &mut meeting);
+            let middle = thread_cpu();
+            meeting.cpu_tablet += middle - start;
+            if let Some(frame) = to_hub.pop_front() {
+                down.handle_message(decoded(&frame)).unwrap();
             }
-            if !moved {
+            let hub = Some((&self.hub.signing, self.hub.id, self.hub.epoch));
+            let moved_down = run(&mut down, &mut self.hub.replica, hub, (&self.org, now), &mut to_tablet, &mut meeting);
+            meeting.cpu_hub += thread_cpu() - middle;
+            if !moved_up && !moved_down && to_hub.is_empty() && to_tablet.is_empty() {
                 break;
             }
         }
@@ -211,12 +279,28 @@ impl World {
     }
 }
 
-fn decoded(message: &Message) -> Message {
-    let mut frames = qianmo_protocol::session::message::FrameReader::default();
-    frames.push(&message.encode_frame());
+fn decoded(frame: &[u8]) -> Message {
+    let mut frames = FrameReader::default();
+    frames.push(frame);
     frames.next_message().unwrap().unwrap()
 }
 
+impl Storage {
+    fn open(&self, name: &str, identity: Identity, rng: &mut ChaCha20Rng) -> (MemoryDisk, Replica) {
+        let memory = MemoryDisk::new();
+        let replica = match self {
+            Self::Memory => open(&memory, identity, rng).0,
+            Self::Folder(folder) => {
+                let disk = RealDisk::open(folder.join(name).join("log")).unwrap();
+                let (index, _) = SledIndex::open(folder.join(name).join("index"), 64 << 20).unwrap();
+                Replica::open(Box::new(disk), Box::new(index), identity, rng).unwrap().0
+            }
+        };
+        (memory, replica)
+    }
+}
+
+/// Opens a store on a simulated disk, its index built anew.
 pub fn open(
     disk: &MemoryDisk,
     identity: Identity,
@@ -225,6 +309,7 @@ pub fn open(
     open_with(disk, Box::new(MemoryIndex::default()), identity, rng)
 }
 
+/// Opens a store on a simulated disk with an index.
 pub fn open_with(
     disk: &MemoryDisk,
     index: Box<dyn Index>,
@@ -240,11 +325,14 @@ fn run(
     exchange: &mut Exchange,
     replica: &mut Replica,
     hub: Option<(&SigningKey, HubId, Epoch)>,
-    org: &OrgId,
-    now: UnixMillis,
-    out: &mut VecDeque<Message>,
+    (org, now): (&OrgId, UnixMillis),
+    out: &mut VecDeque<Vec<u8>>,
     meeting: &mut Meeting,
 ) -> bool {
+    let bytes = |meeting: &mut Meeting, count: usize| match hub {
+        Some(_) => meeting.bytes_down += count,
+        None => meeting.bytes_up += count,
+    };
     let mut moved = false;
     loop {
         match exchange.pump(replica).unwrap() {
@@ -255,26 +343,10 @@ fn run(
             }
             Pump::AwaitsJudge => {
                 let report = replica.judge().unwrap();
-                let mut receipts = Vec::new();
-                if let Some((signing, id, epoch)) = hub {
-                    for held in &report.held {
-                        let carrier = match held.part {
-                            HeldPart::Content => Carrier::Content,
-                            HeldPart::Carrier => Carrier::Pack(held.pack),
-                        };
-                        let scope = QuarantineScope::Change { change: held.change, carrier };
-                        let decision = Decision::Quarantine { scope, code: held.code };
-                        let entry = replica.control().draft(Signer::Hub(id), epoch, now, decision);
-                        replica.adopt(vec![SignedEntry::sign(org, signing, entry).unwrap()]).unwrap();
-                        replica.sync().unwrap();
-                    }
-                    let commit = exchange.stored().iter().map(|(_, commit)| *commit).max();
-                    if let Some(commit) = commit {
-                        let packs = exchange.stored().iter().map(|(hash, _)| *hash).collect();
-                        let receipt = Receipt { hub: id, epoch, commit, packs, verdict: Verdict::Passed };
-                        receipts.push(SignedReceipt::sign(org, signing, receipt).unwrap());
-                    }
-                }
+                let receipts = match hub {
+                    Some(keys) => publish(replica, keys, (org, now), &report, exchange.stored()),
+                    None => Vec::new(),
+                };
                 exchange.after_judge(replica, receipts);
             }
         }
@@ -283,7 +355,11 @@ fn run(
     while let Some(output) = exchange.poll_output() {
         moved = true;
         match output {
-            Output::Send(message) => out.push_back(message),
+            Output::Send(message) => {
+                let frame = message.encode_frame();
+                bytes(meeting, frame.len());
+                out.push_back(frame);
+            }
             Output::StateDiffers(name) => meeting.states_differ.push(name),
             Output::Finished => meeting.finished = true,
             Output::Acked(_)
@@ -297,7 +373,34 @@ fn run(
     moved
 }
 
+/// What a hub does after judging: it publishes what is held, and gives a receipt.
+fn publish(
+    replica: &mut Replica,
+    (signing, id, epoch): (&SigningKey, HubId, Epoch),
+    (org, now): (&OrgId, UnixMillis),
+    report: &JudgeReport,
+    stored: &[(PackHash, u64)],
+) -> Vec<SignedReceipt> {
+    for held in &report.held {
+        let carrier = match held.part {
+            HeldPart::Content => Carrier::Content,
+            HeldPart::Carrier => Carrier::Pack(held.pack),
+        };
+        let scope = QuarantineScope::Change { change: held.change, carrier };
+        let decision = Decision::Quarantine { scope, code: held.code };
+        let entry = replica.control().draft(Signer::Hub(id), epoch, now, decision);
+        replica.adopt(vec![SignedEntry::sign(org, signing, entry).unwrap()]).unwrap();
+        replica.sync().unwrap();
+    }
+    let Some(commit) = stored.iter().map(|(_, commit)| *commit).max() else { return Vec::new() };
+    let held: BTreeSet<_> = report.held.iter().map(|held| (held.change, held.code)).collect();
+    let verdict = if held.is_empty() { Verdict::Passed } else { Verdict::Held(held) };
+    let packs = stored.iter().map(|(hash, _)| *hash).collect();
+    vec![SignedReceipt::sign(org, signing, Receipt { hub: id, epoch, commit, packs, verdict }).unwrap()]
+}
+
 impl Hub {
+    /// Decides something.
     pub fn decide(&mut self, org: &OrgId, now: UnixMillis, decision: Decision) {
         let entry = self.replica.control().draft(Signer::Hub(self.id), self.epoch, now, decision);
         let signed = SignedEntry::sign(org, &self.signing, entry).unwrap();
@@ -305,6 +408,7 @@ impl Hub {
         self.replica.sync().unwrap();
     }
 
+    /// Signs a beacon.
     pub fn issue_beacon(&mut self, org: &OrgId, now: UnixMillis) {
         self.beacons += 1;
         let beacon = Beacon {
@@ -322,28 +426,43 @@ impl Hub {
 }
 
 impl Tablet {
+    /// Its device id.
     pub fn device(&self) -> DeviceId {
         self.replica.device()
     }
 
+    /// How it opens a session.
     pub fn opening(&self, stay: Stay) -> Opening {
         Opening {
             selection: self.selection.clone(),
-            live: vec![june(), LogbookName::StationDirectory(station()), LogbookName::OrgDirectory],
+            live: self.live.clone(),
             unreceipted: self.replica.unreceipted().unwrap(),
+            toward: Toward::Hub,
             epoch: self.epoch,
             stay,
         }
     }
 
+    /// Who writes on it, with a fresh actor.
     pub fn origin(&self, world: &mut World) -> Origin {
         let mut actor = [0; 16];
         world.rng.fill_bytes(&mut actor);
         Origin { actor: ActorId(actor), person: self.person.clone(), time: world.now() }
     }
 
-    /// Files a record and hands it in, as one act.
+    /// Files a record and hands it in, as one act, durably.
     pub fn file(&mut self, world: &mut World, content: &str) -> DocId {
+        let fields = BTreeMap::from([
+            ("content".to_owned(), Scalar::Text(content.to_owned())),
+            ("satisfaction".to_owned(), Scalar::Int(4)),
+        ]);
+        let doc = self.file_fields(world, &fields);
+        self.replica.sync().unwrap();
+        doc
+    }
+
+    /// Files a record with these fields and hands it in, as one act. The caller syncs.
+    pub fn file_fields(&mut self, world: &mut World, fields: &BTreeMap<String, Scalar>) -> DocId {
         let origin = self.origin(world);
         let logbook = june().id(&world.org);
         let root = RecordRoot {
@@ -354,11 +473,7 @@ impl Tablet {
             author: self.person.clone(),
             created_at: origin.time,
         };
-        let fields = BTreeMap::from([
-            ("content".to_owned(), Scalar::Text(content.to_owned())),
-            ("satisfaction".to_owned(), Scalar::Int(4)),
-        ]);
-        let record = create(&origin, &root, &fields, &BTreeMap::new()).unwrap();
+        let record = create(&origin, &root, fields, &BTreeMap::new()).unwrap();
         let doc = record.change.doc_id_if_root().unwrap();
         let submit = ReviewEvent {
             record: doc,
@@ -376,20 +491,28 @@ impl Tablet {
         let submit = submit.author(&self.origin(world)).unwrap();
         let submit_doc = submit.change.doc_id_if_root().unwrap();
         self.replica.write(&june(), &[(doc, record), (submit_doc, submit)], None).unwrap();
-        self.replica.sync().unwrap();
         doc
     }
 
-    /// Changes one field at the version that stands now.
-    pub fn edit(&mut self, world: &mut World, doc: DocId, path: &str, value: &str) {
+    /// Changes fields at the version that stands now. The caller syncs.
+    pub fn edit_fields(&mut self, world: &mut World, doc: DocId, fields: &BTreeMap<String, Scalar>) {
         let origin = self.origin(world);
         let document = self.replica.document(&doc).unwrap().unwrap();
-        let edits = [FieldEdit::Set(field(path), Scalar::Text(value.to_owned()))];
-        let change = edit(&document, &document.heads(), &origin, &edits).unwrap().unwrap();
-        self.replica.write(&june(), &[(doc, change)], None).unwrap();
+        let edits: Vec<FieldEdit> =
+            fields.iter().map(|(name, value)| FieldEdit::Set(field(name), value.clone())).collect();
+        if let Some(change) = edit(&document, &document.heads(), &origin, &edits).unwrap() {
+            self.replica.write(&june(), &[(doc, change)], None).unwrap();
+        }
+    }
+
+    /// Changes one field at the version that stands now, durably.
+    pub fn edit(&mut self, world: &mut World, doc: DocId, path: &str, value: &str) {
+        let fields = BTreeMap::from([(path.to_owned(), Scalar::Text(value.to_owned()))]);
+        self.edit_fields(world, doc, &fields);
         self.replica.sync().unwrap();
     }
 
+    /// What it opens its store with.
     pub fn identity(&self, world: &World) -> Identity {
         Identity { authority: world.authority.verifying_key().to_bytes(), key: self.key.clone(), role: Role::Tablet }
     }
