@@ -71,7 +71,7 @@ pub struct ListenerConfig {
     pub connections_max: usize,
     /// Most open connections of one device; a further one closes its oldest.
     pub connections_per_device_max: usize,
-    /// Most enrolments at work at a time.
+    /// Most enrolment connections at a time; beyond it, they are closed as busy.
     pub enrolments_max: usize,
     /// Until when the handshake must be done.
     pub handshake_deadline: Duration,

@@ -202,6 +202,14 @@ mod tests {
     }
 
     #[test]
+    fn only_a_subscription_keeps_its_connection_alive_and_in_time() {
+        let keeps = |purpose| format!("{:?}", transport(purpose)).contains("keep_alive_interval: Some(20s)");
+        assert!(keeps(Purpose::Subscription));
+        assert!(!keeps(Purpose::Session));
+        assert!(KEEP_ALIVE < Duration::from_millis(u64::from(IDLE_TIMEOUT_MS)));
+    }
+
+    #[test]
     fn hub_certificate_is_not_taken_for_a_device_certificate() {
         let certificate = data_encoding::HEXLOWER.decode(HUB_CERTIFICATE.as_bytes()).unwrap();
         let authority_key = SigningKey::from_bytes(&[1; 32]).verifying_key().to_bytes();

@@ -2,8 +2,8 @@
 //!
 //! # Limits
 //!
-//! The request is bounded before it is read, and must be whole within the first-frame deadline; as many judgements run at
-//! a time as the configuration says, the others are told to come back.
+//! The request is bounded before it is read, and must be whole within the first-frame deadline. Strangers get only as many
+//! places at a time as the configuration says, so that they never take those of devices.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +25,9 @@ const REPLY_DEADLINE: Duration = Duration::from_secs(20);
 
 impl<H: ConnectionHandler, E: EnrolHandler> Shared<H, E> {
     pub(super) async fn enrolment(&self, connection: &Connection) -> CloseCode {
+        let Ok(_place) = self.enrolling.try_acquire() else {
+            return CloseCode::Busy;
+        };
         let asked = timeout(self.config.first_frame_deadline, read_request(connection)).await;
         let (request, send) = match asked {
             Ok(Ok(asked)) => asked,
@@ -49,9 +52,6 @@ impl<H: ConnectionHandler, E: EnrolHandler> Shared<H, E> {
 
     /// `None` when the handler panicked.
     async fn judge_request(&self, request: EnrolRequest) -> Option<EnrolReply> {
-        let Ok(_permit) = self.enrolling.try_acquire() else {
-            return Some(EnrolReply::Refused(EnrolRefusal::Busy));
-        };
         let handler = Arc::clone(&self.enrol_handler);
         let org = self.org;
         // The handler writes to the disk, and a signature takes a tenth of a millisecond: not on a runtime thread.
