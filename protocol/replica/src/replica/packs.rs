@@ -178,6 +178,20 @@ impl Replica {
         Ok(Incarnation(fresh))
     }
 
+    /// Begins a new incarnation in every logbook: a restored hub never goes on in a log it may have written further (R2).
+    /// Not durable before [`Replica::sync`].
+    ///
+    /// # Errors
+    /// [`ReplicaError::Append`].
+    pub fn renew_incarnations(&mut self, rng: &mut dyn RngCore) -> Result<(), ReplicaError> {
+        for name in self.books.keys().cloned().collect::<Vec<_>>() {
+            let mut fresh = [0; 8];
+            rng.fill_bytes(&mut fresh);
+            self.put_meta(&incarnation_key(&name), &fresh)?;
+        }
+        Ok(())
+    }
+
     fn own_tip(&self, name: &LogbookName, incarnation: Incarnation) -> Option<Tip> {
         let tips = self.books.get(name)?.tips.iter();
         tips.filter(|tip| tip.log.device == self.device && tip.log.incarnation == incarnation)
