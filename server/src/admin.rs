@@ -1,0 +1,26 @@
+//! What an administrator does to a hub's folder: found it, open it, back it up, restore, verify and export it.
+//!
+//! # Layout
+//!
+//! ```text
+//! <data_dir>/             mode 0700
+//!   hub.json              says that `init` finished: format version, organisation
+//!   keys/                 authority.key, server-tls.key, hub.key, device.key, bundle.key, each mode 0600
+//!   log/                  the pack log: the truth
+//!   index/                follows from the log
+//!   projection.sqlite     follows from the log
+//! ```
+//!
+//! # Failure
+//!
+//! One error for each operation; the administrator acts on all of them.
+
+mod folder;
+mod init;
+mod keys;
+mod open;
+
+pub use folder::{Folder, FolderError};
+pub use init::{InitError, InitOrder, InitReport, init};
+pub use keys::{HubKeyFiles, KeyError};
+pub use open::{OpenHubError, OpenedHub, open};

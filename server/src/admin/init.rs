@@ -1,0 +1,91 @@
+//! Making an organisation: its authority, its hub, the first entries of the control log. Once.
+
+use std::path::PathBuf;
+
+use qianmo_protocol::ids::{HubId, OrgId, PersonCode};
+use qianmo_protocol::time::UnixMillis;
+use qianmo_replica::disk::{DiskOpenError, RealDisk};
+use qianmo_replica::index::MemoryIndex;
+use rand::rngs::StdRng;
+
+use super::folder::Mark;
+use super::{Folder, FolderError, HubKeyFiles, KeyError};
+use crate::authority::{Authority, AuthorityError};
+use crate::hub::{ClockCheck, Founding, HubCore, HubError, HubLimits, HubOpenError, HubSetup};
+
+/// What is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitOrder {
+    /// The folder; it must be empty.
+    pub dir: PathBuf,
+    /// What the organisation calls itself.
+    pub organisation: String,
+    /// The administrator's code.
+    pub admin: PersonCode,
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitReport {
+    /// The organisation.
+    pub org: OrgId,
+    /// The public key that tablets pin.
+    pub authority_key: [u8; 32],
+    /// The hub.
+    pub hub: HubId,
+}
+
+/// Why nothing was made, or not all of it: empty the folder and try again.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The folder cannot be used.
+    #[error("the folder cannot be used")]
+    Folder(#[from] FolderError),
+    /// The authority could not be made.
+    #[error("the organisation's authority could not be made")]
+    Authority(#[from] AuthorityError),
+    /// The hub's keys could not be made.
+    #[error("the hub's keys could not be made")]
+    Keys(#[from] KeyError),
+    /// The store could not be made.
+    #[error("the hub's store could not be made")]
+    Disk(#[from] DiskOpenError),
+    /// The first entries could not be written.
+    #[error("the hub could not be founded")]
+    Hub(#[from] HubOpenError),
+}
+
+impl From<HubError> for InitError {
+    fn from(error: HubError) -> Self {
+        Self::Hub(error.into())
+    }
+}
+
+/// Makes an organisation and its hub in an empty folder.
+///
+/// # Errors
+/// [`InitError`]; a folder in which this failed half-way is not taken for a hub.
+pub fn init(order: &InitOrder, now: UnixMillis, mut rng: StdRng) -> Result<InitReport, InitError> {
+    let folder = Folder::new(&order.dir);
+    folder.take_empty()?;
+    let keys = folder.keys();
+    let authority = Authority::generate(&mut rng)?;
+    authority.save(&keys)?;
+    authority.load_or_issue_server(&keys, &mut rng)?;
+    let files = HubKeyFiles::generate(&keys, &mut rng)?;
+    let setup = HubSetup {
+        authority: authority.public_key(),
+        secrets: files.secrets,
+        limits: HubLimits::default(),
+        clock: ClockCheck::Strict,
+        rng,
+    };
+    let founding = Founding { authority: authority.signing_key(), admin: order.admin.clone() };
+    let disk = RealDisk::open(folder.log())?;
+    // The index is not kept: the first start makes it from the log.
+    let core = HubCore::found(Box::new(disk), Box::new(MemoryIndex::new()), setup, &founding, now)?;
+    let hub = core.hub();
+    core.close()?;
+    folder.write_mark(&Mark::new(&order.organisation, &authority.org()))?;
+    Ok(InitReport { org: authority.org(), authority_key: authority.public_key(), hub })
+}

@@ -1,0 +1,85 @@
+//! Epochs: what the hub does when it learns that it was restored, cloned, or has a past it did not know (A4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::RngCore as _;
+
+use qianmo_protocol::control::{ADOPT_ENTRIES_MAX, Decision, SignedEntry, Signer};
+use qianmo_protocol::ids::{EntryHash, Epoch};
+use qianmo_protocol::time::UnixMillis;
+
+use super::{HubCore, HubError, role};
+
+/// The meta key of the present epoch.
+pub(super) const EPOCH_KEY: &[u8] = b"hub epoch";
+
+/// What devices showed that this hub did not write in this life.
+#[derive(Debug, Default)]
+pub(super) struct Adoption {
+    /// Signed by this hub in its present epoch, and unknown here: this store is an old copy.
+    is_copy: bool,
+    /// Entries to be named in an `adopt` entry.
+    entries: BTreeSet<EntryHash>,
+}
+
+impl HubCore {
+    /// Looks at entries that a device brought, before they are taken. Only what verifies counts.
+    pub(super) fn notice_foreign(&mut self, entries: &[SignedEntry]) {
+        let control = self.replica.control();
+        for entry in entries {
+            let content = entry.content();
+            let hash = content.hash(&self.org);
+            if control.contains(&hash) || content.signer == Signer::Authority {
+                continue;
+            }
+            let Signer::Hub(hub) = content.signer else { continue };
+            if control.fold().verify_hub(&hub, entry).is_err() {
+                continue;
+            }
+            self.adoption.is_copy |= hub == self.hub && content.epoch == self.epoch;
+            if self.adoption.entries.len() < ADOPT_ENTRIES_MAX {
+                self.adoption.entries.insert(hash);
+            }
+        }
+    }
+
+    /// After a sync: begins a new epoch if this store turned out to be an old copy, and names what was adopted.
+    pub(super) fn adopt_epochs(&mut self, now: UnixMillis) -> Result<(), HubError> {
+        if self.adoption.entries.is_empty() {
+            return Ok(());
+        }
+        let adoption = core::mem::take(&mut self.adoption);
+        if adoption.is_copy {
+            tracing::warn!(
+                "a device knows decisions of this hub that this store has not: it is an old copy; a new epoch begins"
+            );
+            self.begin_epoch(now, self.opened_at)?;
+        }
+        let control = self.replica.control();
+        let entries: BTreeSet<EntryHash> = adoption.entries.into_iter().filter(|hash| control.contains(hash)).collect();
+        if !entries.is_empty() {
+            self.remember_published();
+            self.decide(now, vec![Decision::Adopt { entries }])?;
+        }
+        Ok(())
+    }
+
+    /// Begins a new epoch that contains the present one up to `contained`, and writes all its logs in new incarnations.
+    ///
+    /// # Errors
+    /// [`HubError`].
+    pub fn begin_epoch(&mut self, now: UnixMillis, contained: u64) -> Result<Epoch, HubError> {
+        let mut bytes = [0; 16];
+        self.rng.fill_bytes(&mut bytes);
+        let parents = BTreeMap::from([(self.epoch, contained)]);
+        self.replica.sync()?;
+        self.replica.renew_incarnations(&mut self.rng)?;
+        self.replica.put_meta(EPOCH_KEY, &bytes)?;
+        self.epoch = Epoch(bytes);
+        self.replica.set_role(role(self.hub, self.epoch));
+        self.append_decisions(now, vec![Decision::EpochStart { parents }])?;
+        self.replica.sync()?;
+        self.sign_beacon(now)?;
+        Ok(self.epoch)
+    }
+}

@@ -1,0 +1,121 @@
+//! What a crash left half done: verdicts whose failures were not published, and packs that were not judged.
+//!
+//! A verdict is durable before its failures can be published. When the hub stops between the two, tablets would take what
+//! failed for passed. So at every start the verdicts since the last one are read again, and what is missing is published.
+
+use qianmo_protocol::ids::{LogbookName, PackHash};
+use qianmo_protocol::session::Shelf as _;
+use qianmo_protocol::time::UnixMillis;
+use qianmo_protocol::wire::Wire as _;
+use qianmo_replica::frames::VerdictFrame;
+use qianmo_replica::pack_log::{FrameKind, FramePointer, ScanError, ScanFrom};
+use qianmo_replica::replica::{CODE_WAITS, HeldChange, HeldPart, ReplicaError};
+
+use super::{HubCore, HubError};
+
+/// The meta key of the frame up to which every verdict is published.
+const CHECKED_KEY: &[u8] = b"hub checked";
+
+impl HubCore {
+    /// Publishes what is missing and judges what waits.
+    pub(super) fn recover(&mut self, now: UnixMillis) -> Result<(), HubError> {
+        self.remember_published();
+        let (verdicts, last) = self.unchecked_verdicts()?;
+        let mut held = Vec::new();
+        let mut judged = Vec::new();
+        for verdict in verdicts {
+            held.extend(self.held_by(&verdict));
+            judged.push((verdict.logbook, verdict.pack, 0));
+        }
+        let before = self.counters.quarantines;
+        self.publish(now, held, &judged)?;
+        let missing = self.counters.quarantines.saturating_sub(before);
+        if missing > 0 {
+            tracing::warn!(missing, "quarantines that a crash kept from being published are published now");
+        }
+        if let Some(last) = last {
+            self.replica.put_meta(CHECKED_KEY, &last.encode())?;
+        }
+        let report = self.replica.judge()?;
+        self.publish(now, report.held, &report.judged)?;
+        self.replica.take_visible();
+        Ok(())
+    }
+
+    fn unchecked_verdicts(&self) -> Result<(Vec<VerdictFrame>, Option<FramePointer>), HubError> {
+        let checked = self.replica.meta(CHECKED_KEY)?;
+        let checked = checked.and_then(|bytes| FramePointer::decode(&bytes).ok());
+        let log = self.replica.pack_log();
+        let scan = match checked.map(|pointer| (pointer, log.scan_from(ScanFrom::After(pointer)))) {
+            Some((_, Ok(scan))) => scan,
+            Some((pointer, Err(_))) => log.scan_from(ScanFrom::Commit(pointer.commit)).map_err(ReplicaError::from)?,
+            None => log.scan_from(ScanFrom::Start).map_err(ReplicaError::from)?,
+        };
+        let mut verdicts = Vec::new();
+        let mut last = None;
+        for found in scan {
+            match found {
+                Ok((pointer, frame)) => {
+                    last = Some(pointer);
+                    if frame.kind == FrameKind::Verdict {
+                        verdicts.extend(VerdictFrame::decode(&frame.payload).ok());
+                    }
+                }
+                // The log reported it at open; what follows is still good.
+                Err(ScanError::Damaged(_)) => {}
+                Err(error) => return Err(ReplicaError::from(error).into()),
+            }
+        }
+        Ok((verdicts, last))
+    }
+
+    fn held_by(&self, verdict: &VerdictFrame) -> Vec<HeldChange> {
+        let fails = |content: u16, carrier: u16| (content != 0 && content != CODE_WAITS) || carrier != 0;
+        if !verdict.findings.iter().any(|finding| fails(finding.content, finding.carrier)) {
+            return Vec::new();
+        }
+        let Some(pack) = self.replica.pack(&verdict.logbook, &verdict.pack) else { return Vec::new() };
+        let entries = pack.open().unwrap_or_default();
+        let mut held = Vec::new();
+        for finding in &verdict.findings {
+            let Some(entry) = entries.get(usize::from(finding.index)) else { continue };
+            let change = |code, part| HeldChange {
+                logbook: verdict.logbook.clone(),
+                pack: verdict.pack,
+                device: pack.header.log.device,
+                doc: entry.doc(),
+                change: entry.hash(),
+                code,
+                part,
+            };
+            if finding.content != 0 && finding.content != CODE_WAITS {
+                held.push(change(finding.content, HeldPart::Content));
+            }
+            if finding.carrier != 0 {
+                held.push(change(finding.carrier, HeldPart::Carrier));
+            }
+        }
+        held
+    }
+
+    /// Every logbook with a pack of a device: what a revocation leaves within.
+    pub(crate) fn tips_of_device(
+        &self,
+        device: &qianmo_protocol::ids::DeviceId,
+    ) -> Vec<(LogbookName, qianmo_protocol::vector::Tip)> {
+        use qianmo_protocol::vector::LogTrees as _;
+        let mut tips: Vec<(LogbookName, qianmo_protocol::vector::Tip)> = Vec::new();
+        for name in self.replica.logbooks() {
+            let of_device = self.replica.tips(&name).into_iter().filter(|tip| tip.log.device == *device);
+            tips.extend(of_device.map(|tip| (name.clone(), tip)));
+        }
+        tips
+    }
+
+    /// Whether a pack is known and judged.
+    #[must_use]
+    pub fn holds(&self, name: &LogbookName, pack: &PackHash) -> bool {
+        use qianmo_protocol::vector::LogTrees as _;
+        self.replica.node(name, pack).is_some()
+    }
+}
