@@ -15,6 +15,9 @@
 //!          1 | length, content                       a root change; its doc follows from its hash
 //!          2 | doc 16 | hash 32 | chunk length       an erased change
 //!          3 | doc 16 | hash 32 | chunk length       an erased root change
+//!          4 | doc 16 | holes | length, kept         a change; what the holes name is put back
+//!          5 | holes | length, kept                  a root change, likewise
+//! hole   = kept bytes before it | entries back | 0 change hash, 1 document id
 //! ```
 //! `content` is the Automerge chunk without magic, checksum, type and length: the receiver derives them.
 //!
@@ -29,11 +32,14 @@
 //! `PACK_RAW_BYTES_MAX`, `PACK_BODY_BYTES_MAX`, `PACK_ENTRIES_MAX`, `CHANGE_BYTES_MAX`; the body is inflated into a buffer
 //! of at most `PACK_RAW_BYTES_MAX`.
 
+mod references;
+
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
 use crate::change::{ChangeError, RawChange};
 use crate::ids::{ChangeHash, DeviceId, DocId, EntryHash, Incarnation, LogId, LogbookName, OrgId, PackHash, digest32};
 use crate::limits::{CHANGE_BYTES_MAX, PACK_BODY_BYTES_MAX, PACK_ENTRIES_MAX, PACK_RAW_BYTES_MAX};
+use crate::pack::references::Names;
 use crate::time::UnixMillis;
 use crate::wire::{DecodeError, Reader, Wire, Writer};
 
@@ -221,6 +227,22 @@ impl Entry {
         leaves.raw(&self.chunk_bytes().to_be_bytes());
     }
 
+    /// Writes the entry, leaving out what earlier entries give.
+    fn write_after(&self, writer: &mut Writer, names: &Names) {
+        match (self, self.change().and_then(|change| names.leave_out(change.content()))) {
+            (Self::Full { doc, .. }, Some(holed)) => {
+                writer.u8(4);
+                writer.raw(&doc.0);
+                holed.write(writer, names);
+            }
+            (Self::Root { .. }, Some(holed)) => {
+                writer.u8(5);
+                holed.write(writer, names);
+            }
+            (_, None) | (Self::Stub { .. }, Some(_)) => self.write(writer),
+        }
+    }
+
     fn write(&self, writer: &mut Writer) {
         match self {
             Self::Full { doc, change } => {
@@ -244,7 +266,7 @@ impl Entry {
         }
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, PackError> {
+    fn read(reader: &mut Reader<'_>, names: &Names) -> Result<Self, PackError> {
         let offset = reader.offset();
         let flag = reader.u8("entry flag")?;
         match flag {
@@ -259,6 +281,11 @@ impl Entry {
                 let hash = ChangeHash(reader.array("hash")?);
                 Ok(Self::Stub { doc, hash, chunk_bytes: reader.uleb32("chunk length")?, kind })
             }
+            4 => {
+                let doc = DocId(reader.array("doc")?);
+                Ok(Self::Full { doc, change: read_holed(reader, names)? })
+            }
+            5 => Ok(Self::Root { change: read_holed(reader, names)? }),
             have => Err(DecodeError::Unknown { field: "entry flag", offset, have: u64::from(have) }.into()),
         }
     }
@@ -268,6 +295,12 @@ fn read_change(reader: &mut Reader<'_>) -> Result<RawChange, PackError> {
     let offset = reader.offset();
     let content = reader.bytes("change", CHANGE_BYTES_MAX)?;
     RawChange::from_content(content).map_err(|source| PackError::Change { offset, source })
+}
+
+fn read_holed(reader: &mut Reader<'_>, names: &Names) -> Result<RawChange, PackError> {
+    let offset = reader.offset();
+    let content = names.read(reader)?;
+    RawChange::from_content(&content).map_err(|source| PackError::Change { offset, source })
 }
 
 /// The digest that binds the entries of a pack.
@@ -280,7 +313,8 @@ pub fn entries_root(entries: &[Entry]) -> [u8; 32] {
     digest32("qianmo pack root v1", &[&leaves.finish()])
 }
 
-/// Entries as a pack's body has them before compression. Stores keep unsealed changes in this form.
+/// Entries as they are, one after another. Stores keep unsealed changes in this form, and its length is what limits and
+/// headers count; a pack's body may be shorter by what earlier entries give.
 #[must_use]
 pub fn encode_entries(entries: &[Entry]) -> Vec<u8> {
     let mut writer = Writer::new();
@@ -298,9 +332,20 @@ pub fn decode_entries(raw: &[u8]) -> Result<Vec<Entry>, PackError> {
     let mut reader = Reader::new(raw);
     let mut entries = Vec::new();
     while reader.remaining() > 0 {
-        entries.push(Entry::read(&mut reader)?);
+        entries.push(Entry::read(&mut reader, &Names::default())?);
     }
     Ok(entries)
+}
+
+/// A pack's body before compression.
+fn encode_body(entries: &[Entry]) -> Vec<u8> {
+    let mut writer = Writer::new();
+    let mut names = Names::default();
+    for entry in entries {
+        entry.write_after(&mut writer, &names);
+        names.push(entry.hash(), entry.doc());
+    }
+    writer.finish()
 }
 
 /// A pack as it travels and is stored: not verified.
@@ -422,17 +467,25 @@ impl Pack {
         let raw = inflate(&self.body)?;
         let mut reader = Reader::new(&raw);
         let mut entries = Vec::with_capacity(usize::from(self.header.entries));
+        let mut names = Names::default();
+        let mut bytes = 0usize;
         while reader.remaining() > 0 && entries.len() <= usize::from(self.header.entries) {
-            entries.push(Entry::read(&mut reader)?);
+            let entry = Entry::read(&mut reader, &names)?;
+            names.push(entry.hash(), entry.doc());
+            bytes += entry_bytes(&entry);
+            entries.push(entry);
+            if bytes > PACK_RAW_BYTES_MAX {
+                break;
+            }
         }
         let any_stub = entries.iter().any(|entry| entry.change().is_none());
-        let same_bytes = any_stub || u32::try_from(raw.len()) == Ok(self.header.raw_bytes);
+        let same_bytes = any_stub || u32::try_from(bytes) == Ok(self.header.raw_bytes);
         if entries.len() != usize::from(self.header.entries) || !same_bytes {
             return Err(PackError::Count {
                 header: self.header.entries,
                 body: entries.len(),
                 header_bytes: self.header.raw_bytes,
-                body_bytes: raw.len(),
+                body_bytes: bytes,
             });
         }
         if let Some(index) = entries.iter().position(Entry::is_flagged_wrongly) {
@@ -506,7 +559,7 @@ impl VerifiedPack {
     pub fn erase(&self, level: i32, erased: impl Fn(&Entry) -> bool) -> Result<Self, SealError> {
         let entries: Vec<Entry> =
             self.entries.iter().map(|entry| if erased(entry) { entry.to_stub() } else { entry.clone() }).collect();
-        let body = compress(&encode_entries(&entries), level)?;
+        let body = compress(&encode_body(&entries), level)?;
         let pack = Pack { header: self.pack.header.clone(), signature: self.pack.signature, body };
         Ok(Self { pack, hash: self.hash, entries })
     }
@@ -563,12 +616,20 @@ pub enum SealError {
     },
 }
 
-/// Bytes that an entry will take in a pack's body, for planning which changes go together.
+/// Bytes of an entry as [`encode_entries`] writes it, for planning which changes go together.
 #[must_use]
 pub fn entry_bytes(entry: &Entry) -> usize {
-    let mut writer = Writer::new();
-    entry.write(&mut writer);
-    writer.len()
+    let length =
+        |bytes: usize| bytes + bytes.checked_ilog2().map_or(1, |bits| usize::try_from(bits / 7 + 1).unwrap_or(1));
+    match entry {
+        Entry::Full { change, .. } => 17 + length(change.content().len()),
+        Entry::Root { change } => 1 + length(change.content().len()),
+        Entry::Stub { .. } => {
+            let mut writer = Writer::new();
+            entry.write(&mut writer);
+            writer.len()
+        }
+    }
 }
 
 /// Signs entries into the next pack of a device's log.
@@ -591,10 +652,10 @@ pub fn seal(
     if let Some(index) = entries.iter().position(Entry::is_flagged_wrongly) {
         return Err(SealError::RootFlag { index });
     }
-    let raw = encode_entries(&entries);
-    let raw_bytes = u32::try_from(raw.len()).ok().filter(|_| raw.len() <= PACK_RAW_BYTES_MAX);
+    let raw: usize = entries.iter().map(entry_bytes).sum();
+    let raw_bytes = u32::try_from(raw).ok().filter(|_| raw <= PACK_RAW_BYTES_MAX);
     let Some(raw_bytes) = raw_bytes else {
-        return Err(SealError::Raw { have: raw.len(), max: PACK_RAW_BYTES_MAX });
+        return Err(SealError::Raw { have: raw, max: PACK_RAW_BYTES_MAX });
     };
     let (seq, prev) = match place.after {
         Some((seq, hash)) => (seq.checked_add(1).ok_or(SealError::Full)?, hash),
@@ -613,7 +674,7 @@ pub fn seal(
     };
     let hash = header.hash(org);
     let signature = key.sign(&signed_message(&hash)).to_bytes();
-    let body = compress(&raw, level)?;
+    let body = compress(&encode_body(&entries), level)?;
     Ok(VerifiedPack { pack: Pack { header, signature, body }, hash, entries })
 }
 

@@ -87,8 +87,8 @@ pub fn record(rng: &mut ChaCha20Rng) -> BTreeMap<String, Scalar> {
     text("crop_id", pick(rng, &CROPS));
     text("phenology_id", pick(rng, &STAGES));
     text("area_seen_mu", format!("{}.{}", rng.random_range(1..60), rng.random_range(0..10)));
-    text("content", prose(rng, 9));
-    text("advice", prose(rng, 8));
+    text("content", prose(rng, 8));
+    text("advice", prose(rng, 7));
     text("remark", prose(rng, 2));
     text("status", "open".to_owned());
     text("follow_up_on", format!("2025-{month:02}-{:02}", rng.random_range(1..=28)));
@@ -137,10 +137,10 @@ fn prose(rng: &mut ChaCha20Rng, phrases: usize) -> String {
     let mut out = String::new();
     for _ in 0..phrases {
         out.push_str(PHRASES.choose(rng).unwrap());
-        match rng.random_range(0..4) {
+        match rng.random_range(0..5) {
             0 => out.push_str(&format!("{}株", rng.random_range(2..400))),
-            1 => {
-                for _ in 0..rng.random_range(1..4) {
+            1 | 2 => {
+                for _ in 0..rng.random_range(3..8) {
                     out.push(char::from_u32(rng.random_range(0x4e00..0x9fa5)).unwrap());
                 }
             }
