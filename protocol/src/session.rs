@@ -18,7 +18,10 @@
 //! 1. Nothing is acknowledged before [`Session::handle_stored`] said it is durable.
 //! 2. A record reaches a peer only if [`Shelf::may_read`] allows its logbook at that moment (I23).
 //! 3. Control entries are adopted before the packs of the same turn are stored.
-//! 4. The number of turns is bounded: a responder turn after which the initiator's plan is empty is the last.
+//! 4. The number of turns is bounded: a responder turn after which the initiator's plan is empty is the last, and turns
+//!    that bring nothing either way end the session (`peer_that_always_says_more_is_left`).
+//! 5. No pack is sent twice, but for one more try of one that was refused for a while.
+//! 6. No message is larger than its limit: what does not fit waits for the next turn.
 //!
 //! # Failure
 //!
@@ -29,17 +32,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::beacon::SignedBeacon;
 use crate::control::{ControlLog, SignedEntry};
 use crate::digest::StateDigest;
-use crate::ids::{DeviceId, EntryHash, Epoch, HubId, LogbookName, OrgId, PackHash};
-use crate::limits::{ITEMS_PER_MESSAGE_MAX, PACKS_PER_TURN_MAX, TURNS_MAX};
+use crate::ids::{DeviceId, EntryHash, Epoch, HubId, LogId, LogbookName, OrgId, PackHash};
+use crate::limits::ITEMS_PER_MESSAGE_MAX;
 use crate::pack::Pack;
 use crate::receipt::SignedReceipt;
-use crate::vector::{Locator, LogTrees, NamedVectors, PackNode, Selection, WireVector, beyond_locator, locator, plan};
+use crate::vector::{Locator, LogTrees, NamedVectors, Selection, WireVector};
 
 mod compose;
 pub mod message;
+mod work;
 
-use compose::{heads_of, readable, rest_digest, short, split_control};
-
+use compose::{TURN_VECTORS_BYTES_MAX, heads_of, rest_digest, split_control};
 use message::{Ack, Bye, ByeReason, Hello, LogbookState, Message, Refuse, RefuseCode, Turn, Vectors, Welcome};
 
 /// Oldest and newest protocol version of this build.
@@ -187,12 +190,23 @@ pub struct Opening {
     pub selection: Selection,
     /// Logbooks whose vectors go into the `Hello`, most likely to differ first.
     pub live: Vec<LogbookName>,
-    /// Packs to send along, in commit order: those without a receipt.
+    /// Packs to send along: those without a receipt. As many as fit into a turn go with the hello, the rest follows.
     pub unreceipted: Vec<(LogbookName, PackHash)>,
+    /// What the peer proved to be when the connection was made.
+    pub toward: Toward,
     /// The hub epoch seen last.
     pub epoch: Option<Epoch>,
     /// Whether to stay and receive pushes afterwards.
     pub stay: Stay,
+}
+
+/// What the peer of an initiator is, by its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toward {
+    /// A hub: it may be told everything.
+    Hub,
+    /// A tablet: it is told of logbooks that [`Shelf::may_read`] allows it.
+    Tablet,
 }
 
 /// What to do when nothing is left.
@@ -209,7 +223,7 @@ pub enum Stay {
 pub struct Tally {
     /// Turns that were started here.
     pub turns_sent: usize,
-    /// Turns that were completed by the peer: the round trips after the connection, for an initiator.
+    /// Turns that were completed by the peer, pushes not counted: the round trips after the connection, for an initiator.
     pub turns_received: usize,
     /// Packs sent.
     pub packs_sent: usize,
@@ -243,8 +257,12 @@ enum State {
     Receiving { left: usize, push: Push },
     /// The peer's messages are here; the store is still at work on them.
     Storing { push: Push },
-    /// The exchange is over.
+    /// The peer said goodbye.
     Over,
+    /// We said goodbye; what the peer had on its way is of no interest any more.
+    Left,
+    /// We said goodbye because the session did not come to an end.
+    Stuck { turns: usize },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,34 +276,50 @@ enum Push {
 pub struct Session {
     side: Side,
     peer: DeviceId,
+    toward: Toward,
     state: State,
     stay: Stay,
+    version: u16,
     selection: Selection,
-    /// Vectors that the peer stated in its turn, to be answered.
+    /// Vectors that the peer stated and that were not answered yet.
     peer_vectors: BTreeMap<LogbookName, WireVector>,
     peer_control_heads: Option<Vec<EntryHash>>,
     peer_rest_digest: Option<[u8; 32]>,
     peer_digests: Option<Vec<(LogbookName, [u8; 8])>>,
     peer_states: Vec<LogbookState>,
     peer_more: bool,
-    asked: Vec<(LogbookName, Locator)>,
+    /// What the peer asked for, once for each log.
+    asked: BTreeMap<(LogbookName, LogId), Locator>,
+    /// What we asked for.
+    have_asked: BTreeSet<(LogbookName, LogId)>,
     /// Control heads the peer has been told of.
     told_heads: Vec<EntryHash>,
+    /// The peer's beacon: it verifies only once the control entries of its turn are adopted.
+    beacon: Option<SignedBeacon>,
     control: Vec<SignedEntry>,
     packs: Vec<Pack>,
     pack_bytes: usize,
-    /// Beacons and receipts of the peer's turn: they verify only once its control entries are adopted.
-    after_control: Vec<Effect>,
+    /// Whether the present turn brought packs or control entries.
+    brought: bool,
     refused: Vec<Refuse>,
+    /// Whether packs were refused since vectors were last stated.
+    restate: bool,
     receipts: Vec<SignedReceipt>,
-    /// Packs already sent in this session: none is sent twice (I6).
+    /// Packs already sent in this session (I6).
     sent: BTreeSet<PackHash>,
+    /// Packs the peer refused for a while; a second time is for good, in this session.
+    refused_once: BTreeSet<[u8; 8]>,
+    /// Logbooks whose states are to be compared.
     touched: BTreeSet<LogbookName>,
     hello: bool,
     hello_names: BTreeSet<LogbookName>,
     subscribed: bool,
-    /// Packs the peer lacks that did not fit into a turn, in commit order.
-    backlog: VecDeque<(LogbookName, PackHash)>,
+    /// Packs to send that did not fit into a turn, by commit number.
+    backlog: BTreeMap<(u64, PackHash), LogbookName>,
+    /// Logbooks whose vectors did not fit into a turn.
+    to_state: BTreeSet<LogbookName>,
+    /// Logbooks whose vectors were stated in a turn.
+    stated: BTreeSet<LogbookName>,
     /// Turns in a row that brought and sent nothing.
     empty_turns: usize,
     effects: VecDeque<Effect>,
@@ -293,12 +327,14 @@ pub struct Session {
 }
 
 impl Session {
-    fn new(side: Side, peer: DeviceId, selection: Selection, stay: Stay) -> Self {
+    fn new(side: Side, peer: DeviceId, toward: Toward, selection: Selection, stay: Stay) -> Self {
         Self {
             side,
             peer,
+            toward,
             state: State::Idle,
             stay,
+            version: VERSIONS.1,
             selection,
             peer_vectors: BTreeMap::new(),
             peer_control_heads: None,
@@ -306,20 +342,26 @@ impl Session {
             peer_digests: None,
             peer_states: Vec::new(),
             peer_more: false,
-            asked: Vec::new(),
+            asked: BTreeMap::new(),
+            have_asked: BTreeSet::new(),
             told_heads: Vec::new(),
+            beacon: None,
             control: Vec::new(),
             packs: Vec::new(),
             pack_bytes: 0,
-            after_control: Vec::new(),
+            brought: false,
             refused: Vec::new(),
+            restate: false,
             receipts: Vec::new(),
             sent: BTreeSet::new(),
+            refused_once: BTreeSet::new(),
             touched: BTreeSet::new(),
             hello: false,
             hello_names: BTreeSet::new(),
             subscribed: false,
-            backlog: VecDeque::new(),
+            backlog: BTreeMap::new(),
+            to_state: BTreeSet::new(),
+            stated: BTreeSet::new(),
             empty_turns: 0,
             effects: VecDeque::new(),
             tally: Tally::default(),
@@ -328,12 +370,11 @@ impl Session {
 
     /// Opens a session with `peer`: the hello and what goes with it are the first effects.
     pub fn initiate(shelf: &impl Shelf, peer: DeviceId, opening: &Opening) -> Self {
-        let mut session = Self::new(Side::Initiator, peer, opening.selection.clone(), opening.stay);
-        let packs: Vec<Pack> =
-            opening.unreceipted.iter().filter_map(|(name, hash)| session.take_for_sending(shelf, name, hash)).collect();
-        let vectors = Self::live_vectors(shelf, &opening.live);
-        let named: BTreeSet<LogbookName> = vectors.iter().map(|(name, _)| name.clone()).collect();
-        session.hello_names.clone_from(&named);
+        let mut session = Self::new(Side::Initiator, peer, opening.toward, opening.selection.clone(), opening.stay);
+        session.queue(shelf, &opening.unreceipted);
+        let packs = session.pick_packs(shelf);
+        let vectors = session.live_vectors(shelf, &opening.live);
+        session.hello_names = vectors.iter().map(|(name, _)| name.clone()).collect();
         session.touched.extend(packs.iter().map(|pack| pack.header.logbook.clone()));
         session.told_heads = heads_of(shelf);
         session.send(Message::Hello(Hello {
@@ -341,7 +382,7 @@ impl Session {
             control_heads: session.told_heads.clone(),
             epoch: opening.epoch,
             selection: opening.selection.clone(),
-            rest_digest: rest_digest(shelf, &opening.selection, &named, None),
+            rest_digest: rest_digest(shelf, &opening.selection, &session.hello_names, session.reader()),
             vectors,
             follow: packs.len(),
         }));
@@ -353,7 +394,7 @@ impl Session {
     /// Waits for `peer` to open.
     #[must_use]
     pub fn respond(peer: DeviceId) -> Self {
-        Self::new(Side::Responder, peer, Selection::everything(), Stay::Leave)
+        Self::new(Side::Responder, peer, Toward::Tablet, Selection::everything(), Stay::Leave)
     }
 
     /// The next thing to do.
@@ -378,6 +419,16 @@ impl Session {
     /// # Errors
     /// [`SessionError`]: close the connection with its code.
     pub fn handle_message(&mut self, message: Message) -> Result<(), SessionError> {
+        let is_late = match self.state {
+            State::Over => return Err(out_of_place(message.name(), "after the peer's goodbye")),
+            State::Stuck { turns } => return Err(PeerMisbehaved::NoProgress { turns }.into()),
+            State::Left => !matches!(message, Message::Ack(_) | Message::Bye(_)),
+            State::Idle | State::Receiving { .. } | State::Storing { .. } => false,
+        };
+        if is_late {
+            // It crossed our goodbye.
+            return Ok(());
+        }
         match message {
             Message::Ack(ack) => self.effects.push_back(Effect::Acked(ack)),
             Message::Bye(bye) => {
@@ -388,37 +439,13 @@ impl Session {
             Message::Welcome(welcome) => self.on_welcome(*welcome)?,
             Message::Vectors(vectors) => self.on_vectors(vectors)?,
             Message::Push { beacon, follow } => self.on_push(beacon, follow)?,
-            Message::Subscribe => {
-                self.subscribed = true;
-                self.effects.push_back(Effect::Subscribed);
-            }
-            Message::Pack(pack) => {
-                self.on_followed("pack")?;
-                self.tally.packs_received += 1;
-                self.touched.insert(pack.header.logbook.clone());
-                self.pack_bytes += pack.body.len();
-                self.packs.push(pack);
-            }
-            Message::Control(entries) => {
-                self.on_followed("control")?;
-                self.control.extend(entries);
-            }
-            Message::NeedAncestors(name, locator) => {
-                self.on_followed("need-ancestors")?;
-                self.asked.push((name, locator));
-            }
-            Message::Refuse(refuse) => {
-                self.on_followed("refuse")?;
-                if !refuse.code.is_permanent() {
-                    self.sent.retain(|hash| hash.head8() != refuse.pack8);
-                }
-                self.effects.push_back(Effect::Refused(refuse));
-            }
-            Message::Receipt(receipt) => {
-                self.on_followed("receipt")?;
-                self.after_control.push(Effect::Receipt(receipt));
-            }
-            Message::Blob(_) => return Err(out_of_place("blob", "on the session's stream")),
+            Message::Subscribe => self.on_subscribe()?,
+            Message::Blob(_) => return Err(out_of_place("Blob", "on the session's stream")),
+            followed @ (Message::Pack(_)
+            | Message::Control(_)
+            | Message::NeedAncestors(..)
+            | Message::Refuse(_)
+            | Message::Receipt(_)) => self.on_followed(followed)?,
         }
         self.advance();
         Ok(())
@@ -435,7 +462,10 @@ impl Session {
         for outcome in outcomes {
             match outcome {
                 StoreOutcome::Held { hash, commit } => items.push((hash.head8(), *commit)),
-                StoreOutcome::Refused { hash, code } => self.refused.push(Refuse { pack8: hash.head8(), code: *code }),
+                StoreOutcome::Refused { hash, code } => {
+                    self.restate = true;
+                    self.refused.push(Refuse { pack8: hash.head8(), code: *code });
+                }
             }
         }
         let epoch = shelf.hub().map(|(_, epoch)| epoch);
@@ -450,32 +480,39 @@ impl Session {
         self.receipts.extend(receipts);
         let State::Storing { push } = self.state else { return };
         self.state = State::Idle;
-        self.tally.turns_received += 1;
         match (push, self.side) {
-            (Push::Yes, Side::Initiator) => self.after_push(shelf),
-            (Push::Yes, Side::Responder) | (Push::No, Side::Responder) => self.answer(shelf),
-            (Push::No, Side::Initiator) => self.move_on(shelf),
+            (Push::Yes, _) => self.after_push(shelf),
+            (Push::No, Side::Responder) => {
+                self.tally.turns_received += 1;
+                self.answer(shelf);
+            }
+            (Push::No, Side::Initiator) => {
+                self.tally.turns_received += 1;
+                self.move_on(shelf);
+            }
         }
     }
 
     /// A subscribed peer should hear of new packs, control entries or a new beacon: the responder pushes them.
     ///
-    /// `since` are packs that became visible since the last call, in commit order. Answers whether they were taken; if
-    /// not, the session is in the middle of a turn, and the caller comes again.
+    /// `since` are packs that became visible since the last call; what does not fit goes with the next push or turn.
+    /// Answers whether they were taken; if not, the session is in the middle of a turn, and the caller comes again.
     pub fn handle_news(&mut self, shelf: &impl Shelf, since: &[(LogbookName, PackHash)]) -> Taken {
         if !self.subscribed || self.state != State::Idle || self.side != Side::Responder {
             return Taken::NotNow;
         }
-        if shelf.access(&self.peer) != Access::Full {
+        let access = shelf.access(&self.peer);
+        if access == Access::Unknown {
             return Taken::Yes;
         }
         let control = split_control(self.control_for_peer(shelf));
-        let mut packs = Vec::new();
-        for (name, hash) in since.iter().take(PACKS_PER_TURN_MAX) {
-            if self.selection.covers(name) && shelf.may_read(&self.peer, name) {
-                packs.extend(self.take_for_sending(shelf, name, hash));
-            }
-        }
+        let packs = if access == Access::Full {
+            let wanted: Vec<_> = since.iter().filter(|(name, _)| self.selection.covers(name)).cloned().collect();
+            self.queue(shelf, &wanted);
+            self.pick_packs(shelf)
+        } else {
+            Vec::new()
+        };
         self.send(Message::Push { beacon: shelf.beacon(), follow: control.len() + packs.len() });
         control.into_iter().for_each(|entries| self.send(Message::Control(entries)));
         self.send_packs(packs);
@@ -486,24 +523,34 @@ impl Session {
     ///
     /// Answers whether it was taken; if not, the session is in the middle of a turn, and the caller comes again.
     pub fn handle_local_news(&mut self, shelf: &impl Shelf, unreceipted: &[(LogbookName, PackHash)]) -> Taken {
-        if self.side != Side::Initiator || self.state != State::Idle || !self.subscribed {
+        let awaits_answer = self.tally.turns_sent > self.tally.turns_received;
+        if self.side != Side::Initiator || self.state != State::Idle || !self.subscribed || awaits_answer {
             return Taken::NotNow;
         }
-        let packs: Vec<Pack> =
-            unreceipted.iter().filter_map(|(name, hash)| self.take_for_sending(shelf, name, hash)).collect();
-        let touched: BTreeSet<LogbookName> = packs.iter().map(|pack| pack.header.logbook.clone()).collect();
-        let vectors = touched.iter().map(|name| (name.clone(), shelf.vector(name))).collect();
-        self.touched.extend(touched);
+        self.queue(shelf, unreceipted);
+        let packs = self.pick_packs(shelf);
+        let names: BTreeSet<LogbookName> = packs.iter().map(|pack| pack.header.logbook.clone()).collect();
+        self.touched.extend(names.iter().cloned());
+        let vectors = self.state_vectors(shelf, names, TURN_VECTORS_BYTES_MAX);
         self.send_turn(shelf, Outgoing { vectors, packs, ..Outgoing::default() });
         Taken::Yes
     }
 
     /// Ends the session from this side.
     pub fn leave(&mut self, bye: Bye) {
-        if self.state != State::Over {
-            self.state = State::Over;
-            self.send(Message::Bye(bye));
+        match self.state {
+            State::Idle | State::Receiving { .. } | State::Storing { .. } => {
+                self.state = State::Left;
+                self.send(Message::Bye(bye));
+            }
+            State::Over | State::Left | State::Stuck { .. } => {}
         }
+    }
+
+    /// Ends a session that does not come to an end by itself.
+    fn give_up(&mut self) {
+        self.leave(Bye { reason: ByeReason::Later, retry_after_ms: None });
+        self.state = State::Stuck { turns: self.tally.turns_sent };
     }
 
     fn send(&mut self, message: Message) {
@@ -512,16 +559,9 @@ impl Session {
 
     fn on_hello(&mut self, hello: Hello) -> Result<(), SessionError> {
         if self.side != Side::Responder || self.hello {
-            return Err(out_of_place("hello", "after the first"));
+            return Err(out_of_place("Hello", "after the first"));
         }
-        if hello.versions.0 > VERSIONS.1 || hello.versions.1 < VERSIONS.0 {
-            return Err(SessionError::PeerIncompatible {
-                theirs_min: hello.versions.0,
-                theirs_max: hello.versions.1,
-                ours_min: VERSIONS.0,
-                ours_max: VERSIONS.1,
-            });
-        }
+        self.version = agree(hello.versions)?;
         self.hello = true;
         self.selection = hello.selection;
         self.hello_names = hello.vectors.iter().map(|(name, _)| name.clone()).collect();
@@ -534,15 +574,14 @@ impl Session {
 
     fn on_welcome(&mut self, welcome: Welcome) -> Result<(), SessionError> {
         if self.side != Side::Initiator || self.hello || self.state != State::Idle {
-            return Err(out_of_place("welcome", "without a hello before it"));
+            return Err(out_of_place("Welcome", "without a hello before it"));
         }
+        self.version = agree((welcome.version, welcome.version))?;
         self.hello = true;
         if let Some((hub, epoch)) = welcome.hub {
             self.effects.push_back(Effect::Epoch(hub, epoch));
         }
-        if let Some(beacon) = welcome.beacon {
-            self.after_control.push(Effect::Beacon(beacon));
-        }
+        self.beacon = welcome.beacon;
         if let Some(agreed) = welcome.agreed {
             self.selection = agreed.clone();
             self.effects.push_back(Effect::Agreed(agreed));
@@ -555,7 +594,7 @@ impl Session {
 
     fn on_vectors(&mut self, vectors: Vectors) -> Result<(), SessionError> {
         if !self.hello || self.state != State::Idle {
-            return Err(out_of_place("vectors", "before the turn was over"));
+            return Err(out_of_place("Vectors", "before the turn was over"));
         }
         if !vectors.control_heads.is_empty() {
             self.peer_control_heads = Some(vectors.control_heads);
@@ -565,39 +604,103 @@ impl Session {
     }
 
     fn on_turn(&mut self, turn: Turn) {
-        self.peer_vectors = turn.vectors.into_iter().collect();
+        // Those of a hello that could not be answered yet stay.
+        self.peer_vectors.extend(turn.vectors);
         self.peer_states = turn.states;
         self.peer_more = turn.more;
         self.state = State::Receiving { left: turn.follow, push: Push::No };
     }
 
     fn on_push(&mut self, beacon: Option<SignedBeacon>, follow: usize) -> Result<(), SessionError> {
-        if self.side != Side::Initiator || !self.hello || self.state != State::Idle {
-            return Err(out_of_place("push", "outside a subscription"));
+        if self.side != Side::Initiator || !self.subscribed || self.state != State::Idle {
+            return Err(out_of_place("Push", "outside a subscription"));
         }
-        if let Some(beacon) = beacon {
-            self.after_control.push(Effect::Beacon(beacon));
-        }
+        self.beacon = beacon;
         self.state = State::Receiving { left: follow, push: Push::Yes };
         Ok(())
     }
 
-    fn on_followed(&mut self, message: &'static str) -> Result<(), SessionError> {
+    fn on_subscribe(&mut self) -> Result<(), SessionError> {
+        if self.side != Side::Responder || self.tally.turns_sent == 0 || self.state != State::Idle {
+            return Err(out_of_place("Subscribe", "before the exchange was over"));
+        }
+        self.subscribed = true;
+        self.touched.clear();
+        self.have_asked.clear();
+        self.effects.push_back(Effect::Subscribed);
+        Ok(())
+    }
+
+    /// A message that a turn or a push announced.
+    fn on_followed(&mut self, message: Message) -> Result<(), SessionError> {
         match &mut self.state {
-            State::Receiving { left, .. } if *left > 0 => {
-                *left -= 1;
-                Ok(())
+            State::Receiving { left, .. } if *left > 0 => *left -= 1,
+            State::Receiving { .. }
+            | State::Idle
+            | State::Storing { .. }
+            | State::Over
+            | State::Left
+            | State::Stuck { .. } => {
+                return Err(out_of_place(message.name(), "outside the turn that announced it"));
             }
-            State::Receiving { .. } | State::Idle | State::Storing { .. } | State::Over => {
-                Err(out_of_place(message, "outside the turn that announced it"))
+        }
+        match message {
+            Message::Pack(pack) => {
+                self.tally.packs_received += 1;
+                self.brought = true;
+                self.touched.insert(pack.header.logbook.clone());
+                self.pack_bytes += pack.body.len();
+                self.packs.push(pack);
             }
+            Message::Control(entries) => {
+                self.brought = true;
+                self.control.extend(entries);
+            }
+            Message::NeedAncestors(name, locator) => {
+                self.asked.insert((name, locator.log), locator);
+            }
+            Message::Refuse(refuse) => {
+                self.on_refuse(refuse);
+                self.effects.push_back(Effect::Refused(refuse));
+            }
+            // The control entries that prove it came before it.
+            Message::Receipt(receipt) => self.effects.push_back(Effect::Receipt(receipt)),
+            Message::Hello(_)
+            | Message::Welcome(_)
+            | Message::Vectors(_)
+            | Message::Ack(_)
+            | Message::Subscribe
+            | Message::Push { .. }
+            | Message::Blob(_)
+            | Message::Bye(_) => return Err(out_of_place(message.name(), "within a turn")),
+        }
+        Ok(())
+    }
+
+    /// A pack that was refused for a while may be sent once more: its ancestors or its enrolment will be there then.
+    fn on_refuse(&mut self, refuse: Refuse) {
+        match refuse.code {
+            RefuseCode::MissingPrev | RefuseCode::UnknownDevice | RefuseCode::UnprovenStub => {
+                if self.refused_once.insert(refuse.pack8) {
+                    let [low, high] = [0, u8::MAX].map(|fill| {
+                        let mut hash = PackHash([fill; 32]);
+                        hash.0.iter_mut().zip(refuse.pack8).for_each(|(to, from)| *to = from);
+                        hash
+                    });
+                    let again: Vec<PackHash> = self.sent.range(low..=high).copied().collect();
+                    again.iter().for_each(|hash| {
+                        self.sent.remove(hash);
+                    });
+                }
+            }
+            RefuseCode::Quota | RefuseCode::BadSignature | RefuseCode::BadBody | RefuseCode::OverLimit => {}
         }
     }
 
     /// Hands over what has gathered; when the peer's turn is complete and stored, has it judged.
     fn advance(&mut self) {
         let State::Receiving { left, push } = self.state else { return };
-        if !self.control.is_empty() && (left == 0 || !self.packs.is_empty()) {
+        if !self.control.is_empty() {
             let entries = core::mem::take(&mut self.control);
             self.effects.push_back(Effect::Adopt(entries));
         } else if !self.packs.is_empty() && (left == 0 || self.pack_bytes >= STORE_BATCH_BYTES) {
@@ -606,174 +709,9 @@ impl Session {
             self.effects.push_back(Effect::Store(packs));
         } else if left == 0 {
             self.state = State::Storing { push };
-            self.effects.extend(self.after_control.drain(..));
+            self.effects.extend(self.beacon.take().map(Effect::Beacon));
             self.effects.push_back(Effect::Judge);
         }
-    }
-
-    /// The responder's answer to a turn.
-    fn answer(&mut self, shelf: &impl Shelf) {
-        let access = shelf.access(&self.peer);
-        if self.tally.turns_received > TURNS_MAX || (access == Access::Unknown && self.tally.turns_received > 1) {
-            let reason = if access == Access::Unknown { ByeReason::NotEnrolled } else { ByeReason::Later };
-            self.leave(Bye { reason, retry_after_ms: None });
-            return;
-        }
-        self.compare_states(shelf);
-        let mut work = match access {
-            Access::Full => self.work_on_vectors(shelf),
-            Access::UploadOnly => self.work_on_vectors(shelf).without_packs(),
-            // Nothing is told to a stranger; what it said is answered once it has shown its enrolment.
-            Access::Unknown => Work::default(),
-        };
-        let waits_for_control = self.unknown_peer_heads(shelf);
-        let control = self.control_for_peer(shelf);
-        self.backlog.extend(core::mem::take(&mut work.packs));
-        let may_send = access == Access::Full && !waits_for_control;
-        let packs = if may_send { self.pick_packs(shelf) } else { Vec::new() };
-        let more = access == Access::Full && !self.backlog.is_empty();
-        let vectors = work.vectors.iter().map(|name| (name.clone(), shelf.vector(name))).collect();
-        let outgoing = Outgoing { vectors, packs, asks: work.asks, control, more };
-        if self.tally.turns_sent == 0 {
-            self.send_welcome(shelf, outgoing, access);
-        } else {
-            self.send_turn(shelf, outgoing);
-        }
-    }
-
-    /// The initiator looks at what the responder said and starts another turn, or ends.
-    fn move_on(&mut self, shelf: &impl Shelf) {
-        self.compare_states(shelf);
-        let mut work = self.work_on_vectors(shelf);
-        if let Some(digests) = self.peer_digests.take() {
-            self.differing(shelf, &digests, &mut work);
-        }
-        self.backlog.extend(core::mem::take(&mut work.packs));
-        let control = self.control_for_peer(shelf);
-        let has_work =
-            !work.vectors.is_empty() || !work.asks.is_empty() || !control.is_empty() || !self.backlog.is_empty();
-        let waits = self.peer_more || self.unknown_peer_heads(shelf);
-        self.empty_turns = if has_work { 0 } else { self.empty_turns + 1 };
-        let is_stuck = self.empty_turns > EMPTY_TURNS_MAX || self.tally.turns_sent > TURNS_MAX;
-        if is_stuck || !(has_work || waits) {
-            self.finish();
-            return;
-        }
-        let packs = self.pick_packs(shelf);
-        let more = !self.backlog.is_empty();
-        let vectors = work.vectors.iter().map(|name| (name.clone(), shelf.vector(name))).collect();
-        self.send_turn(shelf, Outgoing { vectors, packs, asks: work.asks, control, more });
-    }
-
-    /// A push that did not fit onto what we hold is made good by a turn of our own.
-    fn after_push(&mut self, shelf: &impl Shelf) {
-        let touched = core::mem::take(&mut self.touched);
-        if core::mem::take(&mut self.refused).is_empty() {
-            return;
-        }
-        let vectors = touched.iter().map(|name| (name.clone(), shelf.vector(name))).collect();
-        self.touched = touched;
-        self.send_turn(shelf, Outgoing { vectors, ..Outgoing::default() });
-    }
-
-    fn finish(&mut self) {
-        self.effects.push_back(Effect::Finished);
-        match self.stay {
-            Stay::Leave => self.leave(Bye { reason: ByeReason::Done, retry_after_ms: None }),
-            Stay::Subscribe if !self.subscribed => {
-                self.subscribed = true;
-                self.send(Message::Subscribe);
-            }
-            Stay::Subscribe => {}
-        }
-    }
-
-    /// Compares the vectors the peer stated and says what to send and ask.
-    fn work_on_vectors(&mut self, shelf: &impl Shelf) -> Work {
-        let mut work = Work::default();
-        let mut packs: Vec<(LogbookName, PackNode)> = Vec::new();
-        for (name, vector) in core::mem::take(&mut self.peer_vectors) {
-            if !self.may_talk_about(shelf, &name) {
-                continue;
-            }
-            let plan = plan(shelf, &name, &vector);
-            if !plan.send.is_empty() || plan.peer_has_more {
-                self.touched.insert(name.clone());
-            }
-            if plan.peer_has_more {
-                work.vectors.insert(name.clone());
-            }
-            work.asks.extend(plan.ask.iter().map(|log| (name.clone(), locator(shelf, &name, log))));
-            packs.extend(plan.send.into_iter().map(|node| (name.clone(), node)));
-        }
-        for (name, locator) in core::mem::take(&mut self.asked) {
-            if self.may_talk_about(shelf, &name) {
-                let beyond = beyond_locator(shelf, &name, &locator);
-                packs.extend(beyond.into_iter().map(|node| (name.clone(), node)));
-                work.vectors.insert(name);
-            }
-        }
-        // A refused pack shows that the peer's idea of us is wrong: tell it where we stand.
-        if !self.refused.is_empty() {
-            work.vectors.extend(self.touched.iter().cloned());
-        }
-        packs.sort_by_key(|(_, node)| node.commit);
-        work.packs = packs.into_iter().map(|(name, node)| (name, node.hash)).collect();
-        work
-    }
-
-    fn may_talk_about(&self, shelf: &impl Shelf, name: &LogbookName) -> bool {
-        match self.side {
-            Side::Initiator => true,
-            Side::Responder => shelf.access(&self.peer) == Access::UploadOnly || shelf.may_read(&self.peer, name),
-        }
-    }
-
-    /// Logbooks of the rest of the selection whose digests differ.
-    fn differing(&self, shelf: &impl Shelf, digests: &[(LogbookName, [u8; 8])], work: &mut Work) {
-        let theirs: BTreeMap<&LogbookName, [u8; 8]> = digests.iter().map(|(name, digest)| (name, *digest)).collect();
-        let ours = readable(shelf, &self.selection, None).filter(|name| !self.hello_names.contains(name));
-        work.vectors.extend(ours.filter(|name| !theirs.contains_key(name)));
-        let differ = theirs.into_iter().filter(|(name, digest)| short(&shelf.vector_digest(name)) != *digest);
-        work.vectors.extend(differ.map(|(name, _)| name.clone()));
-    }
-
-    /// Entries the peer lacks, as far as that can be known.
-    fn control_for_peer(&mut self, shelf: &impl Shelf) -> Vec<SignedEntry> {
-        let Some(heads) = self.peer_control_heads.as_ref() else { return Vec::new() };
-        let control = shelf.control();
-        let missing = control.missing_for(heads);
-        if !missing.unknown_heads.is_empty() && self.side == Side::Responder {
-            // The peer is beyond us (we were restored): it sends its entries first, ours follow in the next turn.
-            return Vec::new();
-        }
-        let entries = missing.entries.iter().filter_map(|hash| control.entry(hash).cloned()).collect();
-        let mut heads_then: BTreeSet<EntryHash> = missing.unknown_heads.into_iter().collect();
-        heads_then.extend(control.heads().iter().copied());
-        self.peer_control_heads = Some(heads_then.into_iter().collect());
-        entries
-    }
-
-    fn unknown_peer_heads(&self, shelf: &impl Shelf) -> bool {
-        let heads = self.peer_control_heads.as_deref().unwrap_or_default();
-        heads.iter().any(|head| !shelf.control().contains(head))
-    }
-}
-
-/// Turns in a row in which an initiator finds nothing to do and still waits for the responder.
-const EMPTY_TURNS_MAX: usize = 2;
-/// What a turn must bring.
-#[derive(Debug, Default)]
-struct Work {
-    vectors: BTreeSet<LogbookName>,
-    packs: Vec<(LogbookName, PackHash)>,
-    asks: Vec<(LogbookName, Locator)>,
-}
-
-impl Work {
-    fn without_packs(mut self) -> Self {
-        self.packs.clear();
-        self
     }
 }
 
@@ -784,7 +722,20 @@ struct Outgoing {
     packs: Vec<Pack>,
     asks: Vec<(LogbookName, Locator)>,
     control: Vec<SignedEntry>,
-    more: bool,
+}
+
+/// The newest version that both sides speak.
+fn agree(theirs: (u16, u16)) -> Result<u16, SessionError> {
+    let newest = VERSIONS.1.min(theirs.1);
+    if newest < VERSIONS.0 || newest < theirs.0 {
+        return Err(SessionError::PeerIncompatible {
+            theirs_min: theirs.0,
+            theirs_max: theirs.1,
+            ours_min: VERSIONS.0,
+            ours_max: VERSIONS.1,
+        });
+    }
+    Ok(newest)
 }
 
 fn out_of_place(message: &'static str, place: &'static str) -> SessionError {

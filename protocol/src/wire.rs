@@ -379,7 +379,7 @@ impl<'a> Reader<'a> {
     pub fn month(&mut self, field: &'static str) -> Result<Month, DecodeError> {
         let offset = self.offset;
         let number = self.u16(field)?;
-        Month::from_number(number).ok_or(DecodeError::Unknown { field, offset, have: u64::from(number) })
+        Month::from_number(number).ok_or_else(|| DecodeError::Unknown { field, offset, have: u64::from(number) })
     }
 
     /// A logbook's name.
@@ -506,7 +506,8 @@ mod tests {
             if let Ok(value) = reader.uleb("value", u64::MAX) {
                 let mut writer = Writer::new();
                 writer.uleb(value);
-                prop_assert_eq!(writer.finish().as_slice(), &bytes[..reader.offset()]);
+                let again = writer.finish();
+                prop_assert_eq!(again.as_slice(), &bytes[..reader.offset()]);
             }
         }
     }
@@ -528,7 +529,8 @@ mod tests {
 
     #[test]
     fn logbook_of_unknown_kind_is_refused() {
-        let read = Reader::new(&[9]).logbook("logbook");
+        let bytes = [9];
+        let read = Reader::new(&bytes).logbook("logbook");
         assert_eq!(read, Err(DecodeError::Unknown { field: "logbook", offset: 0, have: 9 }));
     }
 }

@@ -191,8 +191,8 @@ proptest! {
         let union: BTreeSet<PackHash> = a.hashes().union(&b.hashes()).copied().collect();
         let difference = a.hashes().symmetric_difference(&b.hashes()).count();
         let cost = exchange(&mut a, &mut b);
-        prop_assert_eq!(a.hashes(), union.clone());
-        prop_assert_eq!(b.hashes(), union);
+        prop_assert_eq!(&a.hashes(), &union);
+        prop_assert_eq!(&b.hashes(), &union);
         prop_assert_eq!(a.vector().digest(), b.vector().digest());
         if forks == 0 {
             prop_assert_eq!(cost.sent, difference, "only what is missing is sent");

@@ -3,22 +3,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::{LogbookState, Message, Turn, Vectors, Welcome};
-use super::{Access, Effect, Outgoing, Session, Shelf, Side, VERSIONS};
+use super::{Access, Effect, Outgoing, Session, Shelf};
 use crate::control::SignedEntry;
-use crate::ids::{DeviceId, EntryHash, LogbookName, PackHash};
+use crate::ids::{DeviceId, EntryHash, LogbookName};
 use crate::limits::{
-    CONTROL_ENTRIES_PER_MESSAGE_MAX, HELLO_VECTORS_BYTES_MAX, LOGBOOKS_PER_MESSAGE_MAX, MESSAGE_BYTES_MAX,
-    PACK_BYTES_PER_TURN_MAX, PACKS_PER_TURN_MAX,
+    CONTROL_ENTRIES_PER_MESSAGE_MAX, CONTROL_PARENTS_MAX, HELLO_VECTORS_BYTES_MAX, LOGBOOKS_PER_MESSAGE_MAX,
+    MESSAGE_BYTES_MAX, PACK_BYTES_PER_TURN_MAX, PACKS_PER_TURN_MAX,
 };
 use crate::pack::Pack;
-use crate::vector::{NamedVectors, Selection, selection_digest};
+use crate::vector::{NamedVectors, Selection, Vector, WireVector, selection_digest};
 use crate::wire::Wire;
 
 /// States stated in one turn; the rest is compared in a later session.
 const STATES_PER_TURN_MAX: usize = 256;
+/// Most bytes of vectors in a `Vectors` message: the largest single vector fits, and beside it the rest of the message.
+pub(super) const TURN_VECTORS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 24 * 1024;
+/// Most bytes of vectors in a `Welcome`, which may carry digests and a selection as well.
+pub(super) const WELCOME_VECTORS_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of one tip in a vector.
+const TIP_BYTES_MAX: usize = 29;
+/// Most bytes of a logbook's name with a count.
+const NAME_BYTES_MAX: usize = 24;
 
 impl Session {
-    pub(super) fn send_welcome(&mut self, shelf: &impl Shelf, outgoing: Outgoing, access: Access) {
+    pub(super) fn send_welcome(
+        &mut self,
+        shelf: &impl Shelf,
+        outgoing: Outgoing,
+        access: Access,
+        waits_for_control: bool,
+    ) {
         let is_full = access == Access::Full;
         let agreed = if is_full { shelf.narrowed(&self.peer, &self.selection) } else { None };
         if let Some(agreed) = &agreed {
@@ -27,10 +41,17 @@ impl Session {
         let digests = if is_full { self.digests_of_the_rest(shelf) } else { None };
         let (turn, follow) = self.assemble(shelf, outgoing);
         self.told_heads = heads_of(shelf);
+        if waits_for_control {
+            // The peer does not know our heads either: with some older entries it need not send everything.
+            let locator = shelf.control().locator().into_iter();
+            let told: BTreeSet<EntryHash> =
+                self.told_heads.iter().copied().chain(locator).take(CONTROL_PARENTS_MAX).collect();
+            self.told_heads = told.into_iter().collect();
+        }
         self.send(Message::Welcome(Box::new(Welcome {
-            version: VERSIONS.1,
+            version: self.version,
             hub: shelf.hub(),
-            beacon: shelf.beacon(),
+            beacon: if access == Access::Unknown { None } else { shelf.beacon() },
             control_heads: self.told_heads.clone(),
             agreed,
             digests,
@@ -58,8 +79,8 @@ impl Session {
         follow.extend(core::mem::take(&mut self.receipts).into_iter().map(Message::Receipt));
         self.tally.packs_sent += outgoing.packs.len();
         follow.extend(outgoing.packs.into_iter().map(Message::Pack));
-        let turn =
-            Turn { vectors: outgoing.vectors, states: self.states(shelf), more: outgoing.more, follow: follow.len() };
+        let more = !self.backlog.is_empty() || !self.to_state.is_empty();
+        let turn = Turn { vectors: outgoing.vectors, states: self.states(shelf), more, follow: follow.len() };
         (turn, follow)
     }
 
@@ -96,31 +117,57 @@ impl Session {
         if rest_digest(shelf, &self.selection, &self.hello_names, Some(&self.peer)) == theirs {
             return None;
         }
-        let names = readable(shelf, &self.selection, Some(&self.peer)).filter(|name| !self.hello_names.contains(name));
-        let mut digests: Vec<_> = names
-            .map(|name| {
-                let digest = short(&shelf.vector_digest(&name));
-                (name, digest)
-            })
-            .take(LOGBOOKS_PER_MESSAGE_MAX)
-            .collect();
-        digests.sort_unstable();
-        Some(digests)
+        let held = readable(shelf, &self.selection, Some(&self.peer)).filter(|name| !self.hello_names.contains(name));
+        let names: BTreeSet<LogbookName> = held.collect();
+        // More logbooks than a message can name: the others' vectors are stated in the turns that follow.
+        self.to_state.extend(names.iter().skip(LOGBOOKS_PER_MESSAGE_MAX).cloned());
+        let named = names.into_iter().take(LOGBOOKS_PER_MESSAGE_MAX);
+        Some(
+            named
+                .map(|name| {
+                    let digest = short(&shelf.vector_digest(&name));
+                    (name, digest)
+                })
+                .collect(),
+        )
     }
 
     /// Vectors of the live logbooks, as many as fit into a hello.
-    pub(super) fn live_vectors(shelf: &impl Shelf, live: &[LogbookName]) -> NamedVectors {
+    pub(super) fn live_vectors(&self, shelf: &impl Shelf, live: &[LogbookName]) -> NamedVectors {
         let mut vectors = BTreeMap::new();
         let mut bytes = 0usize;
-        for name in live {
+        for name in live.iter().filter(|name| self.may_send(shelf, name)) {
             let vector = shelf.vector(name);
-            bytes += vector.encode().len() + 24;
-            if bytes > HELLO_VECTORS_BYTES_MAX {
-                break;
+            let size = vector.encode().len() + NAME_BYTES_MAX;
+            if bytes + size <= HELLO_VECTORS_BYTES_MAX && vectors.insert(name.clone(), vector).is_none() {
+                bytes += size;
             }
-            vectors.insert(name.clone(), vector);
         }
         vectors.into_iter().collect()
+    }
+
+    /// The vectors of these logbooks, and of those that waited, as many as fit into a turn; the rest waits for the next.
+    pub(super) fn state_vectors(
+        &mut self,
+        shelf: &impl Shelf,
+        names: BTreeSet<LogbookName>,
+        bytes_max: usize,
+    ) -> NamedVectors {
+        self.to_state.extend(names);
+        let mut vectors: Vec<(LogbookName, WireVector)> = Vec::new();
+        let mut bytes = 0usize;
+        while let Some(name) = self.to_state.first() {
+            let vector = shelf.vector(name);
+            bytes += NAME_BYTES_MAX + TIP_BYTES_MAX * vector.0.len();
+            if bytes > bytes_max || vectors.len() >= LOGBOOKS_PER_MESSAGE_MAX {
+                break;
+            }
+            if let Some(name) = self.to_state.pop_first() {
+                self.stated.insert(name.clone());
+                vectors.push((name, vector));
+            }
+        }
+        vectors
     }
 
     /// The next packs of the backlog that fit into a turn and may be read at this moment.
@@ -128,23 +175,16 @@ impl Session {
         let mut packs = Vec::new();
         let mut bytes = 0usize;
         while packs.len() < PACKS_PER_TURN_MAX && bytes < PACK_BYTES_PER_TURN_MAX {
-            let Some((name, hash)) = self.backlog.pop_front() else { break };
-            let allowed = self.side == Side::Initiator || shelf.may_read(&self.peer, &name);
-            let Some(pack) = allowed.then(|| self.take_for_sending(shelf, &name, &hash)).flatten() else { continue };
+            let Some(((_, hash), name)) = self.backlog.pop_first() else { break };
+            if self.sent.contains(&hash) || !self.may_send(shelf, &name) {
+                continue;
+            }
+            let Some(pack) = shelf.pack(&name, &hash) else { continue };
+            self.sent.insert(hash);
             bytes += pack.body.len();
             packs.push(pack);
         }
         packs
-    }
-
-    /// A pack that was not sent in this session yet.
-    pub(super) fn take_for_sending(&mut self, shelf: &impl Shelf, name: &LogbookName, hash: &PackHash) -> Option<Pack> {
-        if self.sent.contains(hash) {
-            return None;
-        }
-        let pack = shelf.pack(name, hash)?;
-        self.sent.insert(*hash);
-        Some(pack)
     }
 
     pub(super) fn send_packs(&mut self, packs: Vec<Pack>) {
@@ -154,7 +194,7 @@ impl Session {
 }
 
 pub(super) fn heads_of(shelf: &impl Shelf) -> Vec<EntryHash> {
-    shelf.control().heads().iter().copied().collect()
+    shelf.control().heads().iter().copied().take(CONTROL_PARENTS_MAX).collect()
 }
 
 /// The first eight bytes of a digest.
@@ -182,8 +222,10 @@ pub(super) fn rest_digest(
     peer: Option<&DeviceId>,
 ) -> [u8; 32] {
     let org = shelf.org();
+    let empty = Vector::default().digest();
     let rest = readable(shelf, selection, peer).filter(|name| !named.contains(name));
-    selection_digest(&rest.map(|name| (name.id(&org), shelf.vector_digest(&name))).collect())
+    let digests = rest.map(|name| (name.id(&org), shelf.vector_digest(&name)));
+    selection_digest(&digests.filter(|(_, digest)| *digest != empty).collect())
 }
 
 /// Cuts control entries into messages that fit their limits.

@@ -405,7 +405,7 @@ impl Wire for Refuse {
         let pack8 = reader.array("pack")?;
         let offset = reader.offset();
         let number = reader.u8("refuse code")?;
-        let code = RefuseCode::from_number(number).ok_or(DecodeError::Unknown {
+        let code = RefuseCode::from_number(number).ok_or_else(|| DecodeError::Unknown {
             field: "refuse code",
             offset,
             have: u64::from(number),
@@ -497,6 +497,26 @@ impl Message {
             Self::Bye(_) => 11,
             Self::Control(_) => 12,
             Self::Receipt(_) => 13,
+        }
+    }
+
+    /// The message's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "Hello",
+            Self::Welcome(_) => "Welcome",
+            Self::Vectors(_) => "Vectors",
+            Self::Pack(_) => "Pack",
+            Self::Ack(_) => "Ack",
+            Self::Refuse(_) => "Refuse",
+            Self::NeedAncestors(..) => "NeedAncestors",
+            Self::Subscribe => "Subscribe",
+            Self::Push { .. } => "Push",
+            Self::Blob(_) => "Blob",
+            Self::Bye(_) => "Bye",
+            Self::Control(_) => "Control",
+            Self::Receipt(_) => "Receipt",
         }
     }
 
