@@ -1,0 +1,151 @@
+//! Opening the store: the folder, the index, the identity, and what is counted.
+
+use std::fs;
+use std::path::Path;
+
+use qianmo_protocol::control::SignedEntry;
+use qianmo_protocol::ids::Code;
+use qianmo_protocol::wire::{Reader, Wire as _, Writer};
+use qianmo_replica::disk::DiskOpenError;
+use qianmo_replica::disk::RealDisk;
+use qianmo_replica::index::{IndexOpen, SledIndex};
+use qianmo_replica::replica::{Identity as StoreIdentity, OpenReport, Replica, ReplicaError, Role};
+
+use super::{COPIED_KEY, Completions, IndexFate, Owner, Setup};
+use crate::error::{OpenError, StoreFailure};
+use crate::event::Event;
+use crate::identity::{Identity, IdentityFolder};
+use crate::status::CopiedNotice;
+
+/// The authority of a device that belongs to no organisation yet. Nothing can be signed by it.
+const NO_AUTHORITY: [u8; 32] = [0; 32];
+/// The key such a device would sign with. It has no packs to sign.
+const NO_KEY: [u8; 32] = [1; 32];
+
+/// The meta key of the person the app chose.
+pub(super) const PERSON_KEY: &[u8] = b"client person";
+
+fn store_failed(error: &dyn std::error::Error) -> OpenError {
+    OpenError::Store(StoreFailure::of(error))
+}
+
+pub(super) fn open(setup: &Setup, fate: IndexFate) -> Result<Owner, OpenError> {
+    let dir = &setup.config.data_dir;
+    let disk = RealDisk::open(dir.join("log")).map_err(|error| match error {
+        DiskOpenError::Locked { .. } => OpenError::InUse,
+        DiskOpenError::Io { .. } => store_failed(&error),
+    })?;
+    let identity = IdentityFolder::new(dir).load().map_err(|error| OpenError::Identity(StoreFailure::of(&error)))?;
+    let index_dir = dir.join("index");
+    if fate == IndexFate::Rebuild {
+        remove_index(&index_dir);
+    }
+    let mut repairs = Vec::new();
+    let (index, how) =
+        SledIndex::open(&index_dir, setup.config.index_cache_bytes).map_err(|error| store_failed(&error))?;
+    match how {
+        IndexOpen::Opened | IndexOpen::Created => {}
+        IndexOpen::Rebuilt { reason } => repairs.push(format!("the index was built anew: {reason}")),
+    }
+    let (replica, report) =
+        Replica::open(Box::new(disk), Box::new(index), store_identity(identity.as_ref()), &mut rand::rng())
+            .map_err(|error| store_failed(&error))?;
+    repairs.extend(repairs_of(&report));
+    let mut owner = Owner {
+        setup: setup.clone(),
+        replica,
+        identity,
+        chosen_person: None,
+        actors: std::collections::BTreeMap::new(),
+        completions: Completions::default(),
+        pending: std::collections::BTreeSet::new(),
+        has_local_news: false,
+        session: None,
+        visible: Vec::new(),
+        drafts: std::collections::BTreeSet::new(),
+        waiting: std::collections::BTreeSet::new(),
+        held: std::collections::BTreeMap::new(),
+        repairs,
+    };
+    owner.settle_in().map_err(|error| store_failed(&error))?;
+    Ok(owner)
+}
+
+fn remove_index(dir: &Path) {
+    match fs::remove_dir_all(dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // What is left is opened, found not to fit, and thrown away then.
+        Err(error) => tracing::warn!(%error, "the index could not be removed"),
+    }
+}
+
+fn store_identity(identity: Option<&Identity>) -> StoreIdentity {
+    match identity {
+        Some(identity) => StoreIdentity {
+            authority: identity.connection.authority_key,
+            key: identity.connection.key.clone(),
+            role: Role::Tablet,
+        },
+        None => StoreIdentity {
+            authority: NO_AUTHORITY,
+            key: ed25519_dalek::SigningKey::from_bytes(&NO_KEY),
+            role: Role::Tablet,
+        },
+    }
+}
+
+fn repairs_of(report: &OpenReport) -> Vec<String> {
+    let mut repairs = Vec::new();
+    if let Some(reason) = &report.rebuilt {
+        repairs.push(format!("the index did not fit the log and was built anew: {reason}"));
+    }
+    if let Some(cut) = &report.log.tail_cut {
+        repairs.push(format!("{} bytes of an unfinished write were cut from segment {}", cut.bytes, cut.segment));
+    }
+    repairs.extend(report.log.damage.iter().map(ToString::to_string));
+    repairs.extend(report.log.read_only.iter().map(|why| format!("the store takes no writes: {why}")));
+    repairs.extend(report.unreadable.iter().map(|commit| format!("frame {commit} cannot be read by this version")));
+    repairs
+}
+
+impl Owner {
+    /// What opening leaves to do: the enrolment's control entries, what is remembered, what is counted.
+    fn settle_in(&mut self) -> Result<(), ReplicaError> {
+        if let Some(identity) = &self.identity {
+            let entries = identity.control_entries.iter().filter_map(|bytes| SignedEntry::decode(bytes).ok());
+            self.replica.adopt(entries.collect())?;
+        }
+        self.replica.sync()?;
+        // What was there before is no news.
+        drop(self.replica.take_touched());
+        drop(self.replica.take_visible());
+        let person = self.replica.meta(PERSON_KEY)?;
+        self.chosen_person = person.and_then(|bytes| Code::new(core::str::from_utf8(&bytes).ok()?).ok());
+        self.drafts = self.replica.drafts()?.into_iter().map(|(id, _)| id.0).collect();
+        let copied = self.replica.meta(COPIED_KEY)?.and_then(|bytes| decode_copied(&bytes));
+        self.setup.shared.update(|status| status.copied = copied);
+        self.recount()?;
+        self.publish();
+        for repair in &self.repairs {
+            tracing::warn!(%repair, "the store was repaired when it was opened");
+        }
+        if !self.repairs.is_empty() {
+            self.setup.shared.tell(Event::Repaired);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn encode_copied(copied: &CopiedNotice) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.i64(copied.at_ms);
+    writer.bytes(copied.logbook.as_bytes());
+    writer.finish()
+}
+
+fn decode_copied(bytes: &[u8]) -> Option<CopiedNotice> {
+    let mut reader = Reader::new(bytes);
+    let at_ms = reader.i64("copied at").ok()?;
+    Some(CopiedNotice { at_ms, logbook: reader.text("logbook", 64).ok()?.to_owned() })
+}
