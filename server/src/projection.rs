@@ -1,0 +1,304 @@
+//! The read model: records in SQLite, for lists, filters, pages and change feeds.
+//!
+//! It follows from the pack log and may be deleted while the hub is stopped. After every batch the hub's thread writes the
+//! records that changed, together with the cursor (epoch, commit), in one transaction; a cursor that is not the store's
+//! means that something is missing, and the model is built anew. Pages and the API read it over their own connections and
+//! never hold up the hub.
+//!
+//! # Invariants
+//!
+//! 1. What the model says of a record is what the replica says (`projection_equals_the_replica_after_random_batches`).
+//! 2. A deleted, cut or foreign file costs time, not records (`projection_is_built_anew_when_its_file_is_gone_or_no_database`).
+//! 3. The order of the change feed is that of the log's commits, so it is the same after a rebuild.
+//!
+//! # Failure
+//!
+//! [`ProjectionError`]. A failure while the hub runs is logged; the model then stands still, `/healthz` says so, and the
+//! next start builds it anew.
+
+mod mask;
+mod query;
+mod row;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use qianmo_protocol::ids::{DocId, Epoch};
+use qianmo_replica::replica::{Replica, ReplicaError};
+
+use crate::hub::{HubCore, RoundFollower};
+
+pub use mask::{Mask, MaskError, Personal};
+pub use query::{Feed, FeedCursor, Filter, ListCursor, ListPage, Reader, RowConflict, Totals};
+pub use row::{ProjectedRecord, state_label, state_word};
+
+/// Raised whenever the tables change: an older file is built anew.
+const SCHEMA_VERSION: i32 = 1;
+/// Records written in one transaction when the model is built anew.
+const REBUILD_BATCH: usize = 500;
+
+const SCHEMA: &str = "
+CREATE TABLE cursor (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    epoch BLOB NOT NULL,
+    position INTEGER NOT NULL
+);
+CREATE TABLE record (
+    id BLOB PRIMARY KEY,
+    gone INTEGER NOT NULL,
+    touched INTEGER NOT NULL,
+    logbook TEXT NOT NULL,
+    station TEXT,
+    month TEXT,
+    form TEXT NOT NULL,
+    form_version INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    changed_after_approval INTEGER NOT NULL,
+    conflicts INTEGER NOT NULL,
+    heads TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    repeats TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX record_feed ON record (touched, id);
+CREATE INDEX record_newest ON record (gone, created_at DESC, id DESC);
+CREATE INDEX record_place ON record (gone, station, month, created_at DESC, id DESC);
+CREATE TABLE conflict (
+    record BLOB NOT NULL,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    candidates INTEGER NOT NULL,
+    PRIMARY KEY (record, path)
+) WITHOUT ROWID;
+";
+
+/// Why the read model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    /// SQLite fails.
+    #[error("the read model's database failed")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The replica cannot be read.
+    #[error("the record store could not be read for the read model")]
+    Replica(#[from] ReplicaError),
+    /// The file cannot be removed.
+    #[error("the read model {} cannot be removed", path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// How far the model has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The hub's epoch.
+    pub epoch: Epoch,
+    /// The last commit that is in it.
+    pub commit: u64,
+}
+
+/// The read model, open for writing. One writer.
+#[derive(Debug)]
+pub struct Projection {
+    connection: Connection,
+}
+
+impl Projection {
+    /// Opens the model, or makes an empty one; what is no model of this version is thrown away.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn open(path: &Path) -> Result<Self, ProjectionError> {
+        match Self::connect(path) {
+            Ok(connection) => Ok(Self { connection }),
+            Err(error) => {
+                tracing::info!(%error, "the read model is made anew");
+                remove(path)?;
+                Ok(Self { connection: Self::connect(path)? })
+            }
+        }
+    }
+
+    /// A model in memory, for tests and tools.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn in_memory() -> Result<Self, ProjectionError> {
+        let connection = Connection::open_in_memory()?;
+        connection.execute_batch(SCHEMA)?;
+        Ok(Self { connection })
+    }
+
+    fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // Nothing is lost with it: what a crash takes is made good from the log.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version == 0 {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            connection.execute_batch(SCHEMA)?;
+            connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            connection.execute_batch("COMMIT")?;
+        } else if version != SCHEMA_VERSION {
+            return Err(rusqlite::Error::InvalidQuery);
+        }
+        connection.query_row("SELECT count(*) FROM cursor", [], |row| row.get::<_, i64>(0))?;
+        make_private(path);
+        Ok(connection)
+    }
+
+    /// How far it has come; `None` when it is empty.
+    ///
+    /// # Errors
+    /// [`ProjectionError::Sqlite`].
+    pub fn position(&self) -> Result<Option<Position>, ProjectionError> {
+        Ok(query::position(&self.connection)?)
+    }
+
+    /// Brings the model to where the hub is, when the hub was just opened.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn catch_up(&mut self, core: &mut HubCore) -> Result<(), ProjectionError> {
+        let touched = core.take_touched();
+        let stood = Position { epoch: core.epoch(), commit: core.opened_commit() };
+        let now = present(core);
+        if self.position()? == Some(stood) {
+            return self.apply(core.replica(), &touched, now);
+        }
+        self.rebuild(core.replica(), now)
+    }
+
+    /// Throws everything away and builds it from the replica.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn rebuild(&mut self, replica: &Replica, position: Position) -> Result<(), ProjectionError> {
+        let started = std::time::Instant::now();
+        self.connection.execute_batch("BEGIN; DELETE FROM cursor; DELETE FROM record; DELETE FROM conflict; COMMIT")?;
+        let all = replica.all_records()?;
+        for chunk in all.chunks(REBUILD_BATCH) {
+            let transaction = self.connection.transaction()?;
+            for id in chunk {
+                row::write(&transaction, replica, id, position.commit)?;
+            }
+            transaction.commit()?;
+        }
+        self.apply(replica, &BTreeSet::new(), position)?;
+        let ms = started.elapsed().as_millis();
+        tracing::info!(records = all.len(), ms, "the read model was built anew");
+        Ok(())
+    }
+
+    /// Writes the records of touched documents, and how far the model has come, in one transaction.
+    ///
+    /// # Errors
+    /// [`ProjectionError`]; the model is as before.
+    pub fn apply(
+        &mut self,
+        replica: &Replica,
+        touched: &BTreeSet<DocId>,
+        position: Position,
+    ) -> Result<(), ProjectionError> {
+        let mut records = BTreeSet::new();
+        for doc in touched {
+            records.extend(replica.record_of(doc)?);
+        }
+        let transaction = self.connection.transaction()?;
+        for id in &records {
+            row::write(&transaction, replica, id, position.commit)?;
+        }
+        transaction.execute(
+            "INSERT OR REPLACE INTO cursor (one, epoch, position) VALUES (1, ?1, ?2)",
+            params![position.epoch.0, i64::try_from(position.commit).unwrap_or(i64::MAX)],
+        )?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// A reader on the same connection: for tests and tools. Pages open their own.
+    #[must_use]
+    pub fn into_reader(self) -> Reader {
+        Reader::over(self.connection)
+    }
+}
+
+fn present(core: &HubCore) -> Position {
+    Position { epoch: core.epoch(), commit: core.replica().durable_commit().0 }
+}
+
+/// Keeps the model beside the hub, on the hub's thread.
+#[derive(Debug)]
+pub struct Projector {
+    projection: Projection,
+    position: Option<Position>,
+    has_failed: bool,
+}
+
+impl Projector {
+    /// For a model that was brought up to date.
+    #[must_use]
+    pub fn new(projection: Projection) -> Self {
+        let position = projection.position().unwrap_or(None);
+        Self { projection, position, has_failed: false }
+    }
+}
+
+impl RoundFollower for Projector {
+    fn follow(&mut self, core: &mut HubCore) {
+        let touched = core.take_touched();
+        let position = present(core);
+        if self.has_failed || (touched.is_empty() && self.position == Some(position)) {
+            return;
+        }
+        match self.projection.apply(core.replica(), &touched, position) {
+            Ok(()) => self.position = Some(position),
+            Err(error) => {
+                self.has_failed = true;
+                let error = &error as &dyn core::error::Error;
+                tracing::error!(error, "the read model stands still; the next start builds it anew");
+            }
+        }
+    }
+}
+
+/// Opens a model for reading only.
+fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn remove(path: &Path) -> Result<(), ProjectionError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let path = PathBuf::from(name);
+        match std::fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(ProjectionError::Remove { path, source }),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn make_private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    // The folder is private already; this is a second door.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap_or_default();
+}
+
+#[cfg(not(unix))]
+fn make_private(_path: &Path) {}

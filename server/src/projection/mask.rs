@@ -1,0 +1,111 @@
+//! Hiding personal data: what a form marks as personal, and numbers of persons in free text.
+
+use serde_json::Value;
+
+use qianmo_forms::{Form, FormError, FormSet, personal};
+use qianmo_protocol::record::FieldPath;
+
+/// What is shown in place of a personal value.
+const HIDDEN: &str = "•••";
+
+/// Whether personal data is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Personal {
+    /// Hidden: for pages, the API and exports, unless somebody with the right asks otherwise.
+    Masked,
+    /// Shown.
+    Shown,
+}
+
+/// The shipped forms cannot be read: a fault of this build.
+#[derive(Debug, thiserror::Error)]
+#[error("the shipped forms cannot be read")]
+pub struct MaskError(#[from] FormError);
+
+/// Hides personal data by the forms it knows.
+#[derive(Debug)]
+pub struct Mask {
+    forms: FormSet,
+    personal: Personal,
+}
+
+impl Mask {
+    /// By the shipped forms.
+    ///
+    /// # Errors
+    /// [`MaskError`].
+    pub fn new(personal: Personal) -> Result<Self, MaskError> {
+        Ok(Self { forms: FormSet::built_in()?, personal })
+    }
+
+    /// The forms it knows.
+    #[must_use]
+    pub const fn forms(&self) -> &FormSet {
+        &self.forms
+    }
+
+    /// The form a record follows; of an unknown version, the newest.
+    #[must_use]
+    pub fn form(&self, form: &str, version: u32) -> Option<&Form> {
+        self.forms.get_version(form, version).or_else(|| self.forms.get(form))
+    }
+
+    /// A value as it may be shown. Of a form that is not known, every text is hidden: it may be anything.
+    #[must_use]
+    pub fn value(&self, form: Option<&Form>, path: &FieldPath, value: Value) -> Value {
+        let (repeat, name) = match path {
+            FieldPath::Field(name) => (None, name),
+            FieldPath::Row { repeat, name, .. } => (Some(repeat.as_str()), name),
+        };
+        self.named(form, repeat, name, value)
+    }
+
+    /// All fields of a record.
+    #[must_use]
+    pub fn fields(&self, form: Option<&Form>, fields: Value) -> Value {
+        self.cells(form, None, fields)
+    }
+
+    /// All repeats of a record.
+    #[must_use]
+    pub fn repeats(&self, form: Option<&Form>, repeats: Value) -> Value {
+        let Value::Object(repeats) = repeats else { return Value::Null };
+        let shown = repeats.into_iter().map(|(repeat, rows)| {
+            let Value::Object(rows) = rows else { return (repeat, Value::Null) };
+            let rows = rows.into_iter().map(|(key, mut row)| {
+                if let Some(cells) = row.get_mut("cells") {
+                    *cells = self.cells(form, Some(&repeat), cells.take());
+                }
+                (key, row)
+            });
+            let rows = Value::Object(rows.collect());
+            (repeat, rows)
+        });
+        Value::Object(shown.collect())
+    }
+
+    fn cells(&self, form: Option<&Form>, repeat: Option<&str>, cells: Value) -> Value {
+        let Value::Object(cells) = cells else { return Value::Null };
+        let shown = cells.into_iter().map(|(name, value)| {
+            let value = self.named(form, repeat, &name, value);
+            (name, value)
+        });
+        Value::Object(shown.collect())
+    }
+
+    fn named(&self, form: Option<&Form>, repeat: Option<&str>, name: &str, value: Value) -> Value {
+        if self.personal == Personal::Shown || value.is_null() {
+            return value;
+        }
+        let field = form.and_then(|form| match repeat {
+            None => form.field(name),
+            Some(repeat) => form.repeats().iter().find(|known| known.name == repeat)?.field(name),
+        });
+        match (field, value) {
+            (Some(field), _) if field.personal => Value::String(HIDDEN.to_owned()),
+            (Some(_), Value::String(text)) => Value::String(personal::mask(&text).unwrap_or(text)),
+            (None, Value::String(_)) => Value::String(HIDDEN.to_owned()),
+            (Some(_) | None, value) => value,
+        }
+    }
+}

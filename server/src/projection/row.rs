@@ -1,0 +1,233 @@
+//! One record as a row.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
+use serde_json::{Map, Value, json};
+
+use qianmo_protocol::change::Scalar;
+use qianmo_protocol::ids::DocId;
+use qianmo_protocol::record::{ConflictKind, RowKey, RowView};
+use qianmo_protocol::review::ReviewStatus;
+use qianmo_replica::replica::{RecordRow, Replica};
+
+use super::ProjectionError;
+
+/// A record as the read model has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectedRecord {
+    /// Its document.
+    pub id: DocId,
+    /// It was erased, or is held: nothing but its id is told.
+    pub is_gone: bool,
+    /// The commit that touched it last: its place in the change feed.
+    pub touched: u64,
+    /// Its home, as people read it.
+    pub logbook: String,
+    /// Its station.
+    pub station: Option<String>,
+    /// Its month, as `YYYY-MM`.
+    pub month: Option<String>,
+    /// Its form.
+    pub form: String,
+    /// That form's version.
+    pub form_version: u32,
+    /// The person whose record it is.
+    pub author: String,
+    /// When it was created, in milliseconds since 1970.
+    pub created_at: i64,
+    /// Its review state, as a word: see [`state_word`].
+    pub state: String,
+    /// Approved, and changed since.
+    pub changed_after_approval: bool,
+    /// How many fields need a person's decision.
+    pub conflicts: u32,
+    /// Its version: hexadecimal hashes.
+    pub heads: Vec<String>,
+    /// Its fields. Not masked.
+    pub fields: Value,
+    /// Its repeats: rows by key, each with `removed` and `cells`. Not masked.
+    pub repeats: Value,
+}
+
+/// The word for a review state in the API and the database.
+#[must_use]
+pub const fn state_word(status: ReviewStatus) -> &'static str {
+    match status {
+        ReviewStatus::Unsubmitted => "unsubmitted",
+        ReviewStatus::Pending => "pending",
+        ReviewStatus::Approved => "approved",
+        ReviewStatus::Returned => "returned",
+        ReviewStatus::Withdrawn => "withdrawn",
+        ReviewStatus::Disagreed => "disagreed",
+        ReviewStatus::Unsettled => "unsettled",
+    }
+}
+
+/// What people call a review state, Chinese and English, by its word.
+#[must_use]
+pub fn state_label(word: &str) -> (&'static str, &'static str) {
+    match word {
+        "unsubmitted" => ("未提交", "not submitted"),
+        "pending" => ("待审核", "pending"),
+        "approved" => ("已通过", "approved"),
+        "returned" => ("已退回", "returned"),
+        "withdrawn" => ("已撤回", "withdrawn"),
+        "disagreed" => ("意见不一致", "disagreed"),
+        _ => ("待定", "unsettled"),
+    }
+}
+
+/// The word for a kind of conflict.
+pub(crate) const fn conflict_word(kind: ConflictKind) -> &'static str {
+    match kind {
+        ConflictKind::Concurrent => "concurrent",
+        ConflictKind::OverwrittenUnseen => "overwritten-unseen",
+        ConflictKind::RemovedRowEdited => "removed-row-edited",
+    }
+}
+
+pub(crate) fn scalar_json(scalar: &Scalar) -> Value {
+    match scalar {
+        Scalar::Null => Value::Null,
+        Scalar::Bool(value) => json!(value),
+        Scalar::Int(value) => json!(value),
+        Scalar::Text(value) => json!(value),
+        Scalar::Bytes(bytes) => json!(data_encoding::HEXLOWER.encode(bytes)),
+    }
+}
+
+fn cells_json(cells: &BTreeMap<String, Scalar>) -> Value {
+    Value::Object(cells.iter().map(|(name, value)| (name.clone(), scalar_json(value))).collect())
+}
+
+fn repeats_json(repeats: &BTreeMap<String, BTreeMap<RowKey, RowView>>) -> Value {
+    let row = |row: &RowView| json!({ "removed": row.removed, "cells": cells_json(&row.cells) });
+    let rows = |rows: &BTreeMap<RowKey, RowView>| {
+        Value::Object(rows.iter().map(|(key, view)| (key.to_string(), row(view))).collect::<Map<_, _>>())
+    };
+    Value::Object(repeats.iter().map(|(name, of_name)| (name.clone(), rows(of_name))).collect())
+}
+
+impl ProjectedRecord {
+    /// What the replica says of a record.
+    #[must_use]
+    pub fn of(row: &RecordRow) -> Self {
+        let root = &row.view.root;
+        Self {
+            id: row.id,
+            is_gone: false,
+            touched: row.touched,
+            logbook: row.logbook.to_string(),
+            station: row.logbook.station().map(ToString::to_string),
+            month: row.logbook.month().map(|month| month.to_string()),
+            form: root.form.to_string(),
+            form_version: root.form_version,
+            author: root.author.to_string(),
+            created_at: root.created_at.0,
+            state: state_word(row.review.status).to_owned(),
+            changed_after_approval: row.review.changed_after_approval,
+            conflicts: u32::try_from(row.conflicts.len()).unwrap_or(u32::MAX),
+            heads: row.heads.iter().map(ToString::to_string).collect(),
+            fields: cells_json(&row.view.fields),
+            repeats: repeats_json(&row.view.repeats),
+        }
+    }
+
+    fn gone(id: DocId, touched: u64) -> Self {
+        Self {
+            id,
+            is_gone: true,
+            touched,
+            logbook: String::new(),
+            station: None,
+            month: None,
+            form: String::new(),
+            form_version: 0,
+            author: String::new(),
+            created_at: 0,
+            state: String::new(),
+            changed_after_approval: false,
+            conflicts: 0,
+            heads: Vec::new(),
+            fields: json!({}),
+            repeats: json!({}),
+        }
+    }
+}
+
+/// Writes what the replica says of a record now.
+pub(super) fn write(
+    connection: &Connection,
+    replica: &Replica,
+    id: &DocId,
+    commit: u64,
+) -> Result<(), ProjectionError> {
+    let row = replica.record_row(id)?;
+    connection.prepare_cached("DELETE FROM conflict WHERE record = ?1")?.execute([id.0])?;
+    let Some(row) = row else {
+        return Ok(insert(connection, &ProjectedRecord::gone(*id, commit))?);
+    };
+    insert(connection, &ProjectedRecord::of(&row))?;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO conflict (record, path, kind, candidates) VALUES (?1, ?2, ?3, ?4)")?;
+    for conflict in &row.conflicts {
+        let candidates = i64::try_from(conflict.candidates.len()).unwrap_or(i64::MAX);
+        statement.execute(params![id.0, conflict.path.to_string(), conflict_word(conflict.kind), candidates])?;
+    }
+    Ok(())
+}
+
+fn insert(connection: &Connection, record: &ProjectedRecord) -> Result<(), rusqlite::Error> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO record (id, gone, touched, logbook, station, month, form, form_version, author, \
+         created_at, state, changed_after_approval, conflicts, heads, fields, repeats) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    )?;
+    statement.execute(params![
+        record.id.0,
+        record.is_gone,
+        i64::try_from(record.touched).unwrap_or(i64::MAX),
+        record.logbook,
+        record.station,
+        record.month,
+        record.form,
+        record.form_version,
+        record.author,
+        record.created_at,
+        record.state,
+        record.changed_after_approval,
+        record.conflicts,
+        record.heads.join(" "),
+        record.fields.to_string(),
+        record.repeats.to_string(),
+    ])?;
+    Ok(())
+}
+
+/// The columns of a record, in the order [`read`] takes them.
+pub(super) const COLUMNS: &str = "id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
+                                  state, changed_after_approval, conflicts, heads, fields, repeats";
+
+pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite::Error> {
+    let heads: String = row.get(13)?;
+    let json = |text: String| serde_json::from_str(&text).unwrap_or(Value::Null);
+    Ok(ProjectedRecord {
+        id: DocId(row.get(0)?),
+        is_gone: row.get(1)?,
+        touched: u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0),
+        logbook: row.get(3)?,
+        station: row.get(4)?,
+        month: row.get(5)?,
+        form: row.get(6)?,
+        form_version: row.get(7)?,
+        author: row.get(8)?,
+        created_at: row.get(9)?,
+        state: row.get(10)?,
+        changed_after_approval: row.get(11)?,
+        conflicts: row.get(12)?,
+        heads: heads.split_whitespace().map(ToOwned::to_owned).collect(),
+        fields: json(row.get(14)?),
+        repeats: json(row.get(15)?),
+    })
+}
