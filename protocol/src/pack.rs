@@ -557,12 +557,25 @@ impl VerifiedPack {
     /// # Errors
     /// [`SealError::Compress`] when Zstandard fails.
     pub fn erase(&self, level: i32, erased: impl Fn(&Entry) -> bool) -> Result<Self, SealError> {
-        let entries: Vec<Entry> =
-            self.entries.iter().map(|entry| if erased(entry) { entry.to_stub() } else { entry.clone() }).collect();
-        let body = compress(&encode_body(&entries), level)?;
-        let pack = Pack { header: self.pack.header.clone(), signature: self.pack.signature, body };
+        let pack = self.pack.without(&self.entries, level, &erased)?;
+        let entries = stubbed(&self.entries, erased);
         Ok(Self { pack, hash: self.hash, entries })
     }
+}
+
+impl Pack {
+    /// This pack, which holds `entries`, with some of them replaced by stubs; header, hash and signature stay.
+    ///
+    /// # Errors
+    /// [`SealError::Compress`] when Zstandard fails.
+    pub fn without(&self, entries: &[Entry], level: i32, erased: impl Fn(&Entry) -> bool) -> Result<Self, SealError> {
+        let body = compress(&encode_body(&stubbed(entries, erased)), level)?;
+        Ok(Self { header: self.header.clone(), signature: self.signature, body })
+    }
+}
+
+fn stubbed(entries: &[Entry], erased: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    entries.iter().map(|entry| if erased(entry) { entry.to_stub() } else { entry.clone() }).collect()
 }
 
 /// Where a new pack stands.

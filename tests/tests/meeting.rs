@@ -12,9 +12,13 @@
     reason = "test harness: a failed step is the failure"
 )]
 
-use qianmo_protocol::control::{Decision, Role as GrantRole};
+use qianmo_protocol::control::{Decision, Purge, PurgeTarget, Role as GrantRole};
+use qianmo_protocol::pack::Entry;
+use qianmo_protocol::wire::Wire as _;
 use qianmo_replica::disk::CrashMode;
+use qianmo_replica::frames::{DraftId, LocalFrame, PackFrame};
 use qianmo_replica::index::MemoryIndex;
+use qianmo_replica::pack_log::{FrameKind, ScanFrom};
 use qianmo_replica::replica::{Delivery, Notice};
 use qianmo_tests::world::{Tablet, World, assert_same_states, june, open, open_with};
 
@@ -202,4 +206,89 @@ fn revoked_device_may_upload_and_its_packs_beyond_the_cut_are_held() {
     assert!(tablet_b.replica.record(&after).unwrap().is_none());
     assert!(matches!(tablet_a.replica.delivery(&after).unwrap(), Delivery::Held { code: 259 }));
     assert_same_states(&[&world.hub.replica, &tablet_b.replica]);
+}
+
+/// Every change whose bytes are in a store, wherever they are.
+fn changes_on_disk(replica: &qianmo_replica::replica::Replica) -> Vec<qianmo_protocol::ids::DocId> {
+    let mut docs = Vec::new();
+    for found in replica.pack_log().scan_from(ScanFrom::Start).unwrap() {
+        let (_, frame) = found.unwrap();
+        let entries = match frame.kind {
+            FrameKind::Pack => PackFrame::decode(&frame.payload).unwrap().pack.open().unwrap(),
+            FrameKind::Local => LocalFrame::decode(&frame.payload).unwrap().entries,
+            _ => Vec::new(),
+        };
+        docs.extend(entries.iter().filter(|entry| entry.change().is_some()).map(Entry::doc));
+    }
+    docs
+}
+
+#[test]
+fn erased_document_is_in_no_file_and_does_not_come_back() {
+    let mut world = World::new(8);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let mut tablet_b = world.enrol("P02", GrantRole::Technician);
+    let kept = tablet_a.file(&mut world, "留下的");
+    let erased = tablet_a.file(&mut world, "要抹去的");
+    world.meet(&mut tablet_a);
+    world.meet(&mut tablet_b);
+    tablet_b.edit(&mut world, erased, "content", "还没上传的修改");
+    let purge = Purge {
+        target: PurgeTarget::Document { doc: erased, logbook: june().id(&world.org) },
+        reason: 1,
+        is_standing: false,
+        memory: None,
+    };
+    world.decide(Decision::Purge(purge));
+    assert!(world.hub.replica.record(&erased).unwrap().is_none(), "it is gone at once");
+    world.meet(&mut tablet_a);
+    assert!(tablet_a.replica.is_erasure_due().unwrap());
+    let before = tablet_a.replica.state_digests();
+    for replica in [&mut world.hub.replica, &mut tablet_a.replica] {
+        let totals = replica.rewrite().unwrap();
+        assert!(totals.erased >= 1 && totals.bytes_after < totals.bytes_before, "{totals:?}");
+        assert!(!changes_on_disk(replica).contains(&erased));
+        assert!(changes_on_disk(replica).contains(&kept));
+        assert!(!replica.is_erasure_due().unwrap());
+        assert!(replica.record(&kept).unwrap().is_some());
+    }
+    assert_eq!(tablet_a.replica.state_digests(), before);
+    // tablet_b brings an edit that it made before it heard of the erasure.
+    world.meet(&mut tablet_b);
+    world.meet(&mut tablet_b);
+    tablet_b.replica.rewrite().unwrap();
+    world.meet(&mut tablet_a);
+    for replica in [&world.hub.replica, &tablet_a.replica, &tablet_b.replica] {
+        assert!(replica.record(&erased).unwrap().is_none());
+        assert!(replica.record(&kept).unwrap().is_some());
+    }
+    assert_same_states(&[&world.hub.replica, &tablet_a.replica, &tablet_b.replica]);
+    // A new tablet gets the stubs, and what is left.
+    let mut tablet_c = world.enrol("P03", GrantRole::Technician);
+    assert!(world.meet(&mut tablet_c).finished);
+    assert!(tablet_c.replica.record(&erased).unwrap().is_none());
+    assert!(tablet_c.replica.record(&kept).unwrap().is_some());
+    assert_same_states(&[&world.hub.replica, &tablet_c.replica]);
+}
+
+#[test]
+fn rewritten_store_keeps_drafts_records_and_its_place_in_the_log() {
+    let mut world = World::new(9);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let sent = tablet_a.file(&mut world, "已发");
+    world.meet(&mut tablet_a);
+    let waiting = tablet_a.file(&mut world, "未发");
+    for round in 0..20u8 {
+        tablet_a.replica.put_draft(DraftId([1; 8]), Some(vec![round; 100])).unwrap();
+        tablet_a.replica.sync().unwrap();
+    }
+    let totals = tablet_a.replica.rewrite().unwrap();
+    assert!(totals.dropped >= 19, "{totals:?}");
+    assert_eq!(tablet_a.replica.drafts().unwrap(), vec![(DraftId([1; 8]), vec![19; 100])]);
+    for doc in [sent, waiting] {
+        assert!(tablet_a.replica.record(&doc).unwrap().is_some());
+    }
+    assert!(world.meet(&mut tablet_a).finished);
+    assert_eq!(tablet_a.replica.delivery(&waiting).unwrap(), Delivery::Acknowledged);
+    assert_same_states(&[&world.hub.replica, &tablet_a.replica]);
 }

@@ -53,6 +53,7 @@ mod open;
 mod packs;
 mod read;
 mod review;
+mod rewrite;
 mod shelf;
 mod status;
 mod write;
@@ -62,6 +63,7 @@ pub use open::OpenReport;
 pub use packs::Taken;
 pub use read::{ConflictView, HistoryView, PAGE_RECORDS_MAX, RecordDetail, RecordFilter, RecordPage, RecordRow};
 pub use review::ReviewView;
+pub use rewrite::RewriteTotals;
 pub use status::{Delivery, OutboxCount};
 pub use write::{WriteError, Written};
 
@@ -126,6 +128,9 @@ pub enum ReplicaError {
     /// Sealing failed.
     #[error("changes could not be sealed into a pack")]
     Seal(#[from] qianmo_protocol::pack::SealError),
+    /// A segment could not be rewritten.
+    #[error("the record store could not be rewritten")]
+    Rewrite(#[source] crate::pack_log::RewriteError),
     /// Signing failed.
     #[error("an entry could not be signed")]
     Sign(#[from] qianmo_protocol::control::SignError),

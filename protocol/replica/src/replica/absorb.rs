@@ -396,7 +396,11 @@ impl Replica {
             let Some(hash) = rows::tail::<32>(&key).map(ChangeHash) else { continue };
             let row: ChangeRow = decode(&key, &value)?;
             let is_packed = matches!(row.place, ChangePlace::Pack { .. });
-            let content_held = fold.content_quarantine(&hash).is_some() || fold.is_change_purged(&hash);
+            if fold.is_change_purged(&hash) {
+                // Gone, whether its bytes are still here or not: what depends on it is held for good.
+                continue;
+            }
+            let content_held = fold.content_quarantine(&hash).is_some();
             let is_carried = !is_packed || self.is_carried(&hash)?;
             let is_admitted = !content_held && is_carried;
             standing.changes.insert(hash, StandingChange { row, is_packed, is_admitted });

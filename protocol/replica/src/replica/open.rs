@@ -13,7 +13,7 @@ use crate::pack_log::{FramePointer, OpenReport as LogReport, PackLog, ScanFrom};
 use crate::rows;
 
 /// What opening found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OpenReport {
     /// What the pack log found.
     pub log: LogReport,
