@@ -15,12 +15,23 @@
 //!
 //! One error for each operation; the administrator acts on all of them.
 
+mod backup;
+mod export;
 mod folder;
 mod init;
 mod keys;
+mod manifest;
 mod open;
+mod restore;
+mod snapshot_disk;
+mod verify;
 
+pub use backup::{BackupError, BackupPlan, BackupReport, backup, backup_files};
+pub use export::{ExportError, export, stats};
 pub use folder::{Folder, FolderError};
 pub use init::{InitError, InitOrder, InitReport, init};
 pub use keys::{HubKeyFiles, KeyError};
+pub use manifest::{Manifest, ManifestError, ManifestFile};
 pub use open::{OpenHubError, OpenedHub, open};
+pub use restore::{RestoreError, RestoreReport, restore};
+pub use verify::{Expected, VerifyError, VerifyReport, verify, verify_snapshot};

@@ -250,6 +250,12 @@ impl HubCore {
         self.counters
     }
 
+    /// The last durable commit when this process opened the store.
+    #[must_use]
+    pub const fn opened_commit(&self) -> u64 {
+        self.opened_at
+    }
+
     /// How many sessions there are.
     #[must_use]
     pub fn session_count(&self) -> usize {

@@ -3,9 +3,18 @@
 //! A library; the program with its command line is `server/bin`.
 
 pub mod admin;
+pub mod api;
 pub mod authority;
 pub mod config;
 pub mod connection;
 pub mod hub;
 pub mod listener;
+pub mod metrics;
+pub mod projection;
 pub mod registry;
+pub mod server;
+
+pub use server::{BindError, RunError, Server, ServerHandle, StartOptions};
+
+/// The protocol's types, which stand in this library's signatures.
+pub use qianmo_protocol as protocol;

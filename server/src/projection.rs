@@ -31,8 +31,9 @@ use qianmo_replica::replica::{Replica, ReplicaError};
 use crate::hub::{HubCore, RoundFollower};
 
 pub use mask::{Mask, MaskError, Personal};
-pub use query::{Feed, FeedCursor, Filter, ListCursor, ListPage, Reader, RowConflict, Totals};
+pub use query::{Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Reader, RowConflict, Totals};
 pub use row::{ProjectedRecord, state_label, state_word};
+pub(crate) use row::{conflict_word, scalar_json};
 
 /// Raised whenever the tables change: an older file is built anew.
 const SCHEMA_VERSION: i32 = 1;

@@ -125,6 +125,36 @@ impl HubCore {
         setup: HubSetup,
         now: UnixMillis,
     ) -> Result<(Self, OpenReport), HubOpenError> {
+        let (mut core, report) = Self::begun(disk, index, setup, now)?;
+        core.recover(now)?;
+        Ok((core, report))
+    }
+
+    /// Opens a hub whose store came out of a backup: a new epoch begins before anything else is decided (A5, A15).
+    ///
+    /// # Errors
+    /// [`HubOpenError`].
+    pub fn restore(
+        disk: Box<dyn Disk>,
+        index: Box<dyn Index>,
+        setup: HubSetup,
+        now: UnixMillis,
+    ) -> Result<Self, HubOpenError> {
+        let (mut core, _) = Self::begun(disk, index, setup, now)?;
+        let contained = core.opened_at;
+        core.begin_epoch(now, contained)?;
+        // What the backup contains is backed up.
+        core.set_watermark(now, contained)?;
+        core.recover(now)?;
+        Ok(core)
+    }
+
+    fn begun(
+        disk: Box<dyn Disk>,
+        index: Box<dyn Index>,
+        setup: HubSetup,
+        now: UnixMillis,
+    ) -> Result<(Self, OpenReport), HubOpenError> {
         let clock = setup.clock;
         let (mut core, report) = Self::over(disk, index, setup)?;
         let epoch = core.replica.meta(EPOCH_KEY)?.and_then(|bytes| Epoch::from_slice(&bytes));
@@ -134,7 +164,6 @@ impl HubCore {
         let watermark = core.replica.meta(WATERMARK_KEY)?.and_then(|bytes| bytes.try_into().ok());
         core.watermark = watermark.map_or(0, u64::from_be_bytes);
         core.opened_at = core.replica.durable_commit().0;
-        core.recover(now)?;
         Ok((core, report))
     }
 

@@ -60,6 +60,15 @@ impl Mask {
         self.named(form, repeat, name, value)
     }
 
+    /// Free words of a review, with the numbers of persons hidden.
+    #[must_use]
+    pub fn note(&self, note: &str) -> String {
+        match self.personal {
+            Personal::Masked => personal::mask(note).unwrap_or_else(|| note.to_owned()),
+            Personal::Shown => note.to_owned(),
+        }
+    }
+
     /// All fields of a record.
     #[must_use]
     pub fn fields(&self, form: Option<&Form>, fields: Value) -> Value {

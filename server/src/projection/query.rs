@@ -291,7 +291,9 @@ impl Reader {
     pub fn totals(&self) -> Result<Totals, ProjectionError> {
         let sql = "SELECT count(*), coalesce(sum(state IN ('pending', 'disagreed', 'unsettled')), 0), \
                    coalesce(sum(conflicts > 0), 0) FROM record WHERE gone = 0";
-        let number = |row: &rusqlite::Row<'_>, at: usize| Ok(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0));
+        let number = |row: &rusqlite::Row<'_>, at: usize| -> Result<u64, rusqlite::Error> {
+            Ok(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0))
+        };
         let read = |row: &rusqlite::Row<'_>| {
             Ok(Totals { records: number(row, 0)?, pending: number(row, 1)?, conflicts: number(row, 2)? })
         };

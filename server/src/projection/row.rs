@@ -169,8 +169,8 @@ pub(super) fn write(
         return Ok(insert(connection, &ProjectedRecord::gone(*id, commit))?);
     };
     insert(connection, &ProjectedRecord::of(&row))?;
-    let mut statement = connection
-        .prepare_cached("INSERT INTO conflict (record, path, kind, candidates) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut statement =
+        connection.prepare_cached("INSERT INTO conflict (record, path, kind, candidates) VALUES (?1, ?2, ?3, ?4)")?;
     for conflict in &row.conflicts {
         let candidates = i64::try_from(conflict.candidates.len()).unwrap_or(i64::MAX);
         statement.execute(params![id.0, conflict.path.to_string(), conflict_word(conflict.kind), candidates])?;

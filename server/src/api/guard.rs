@@ -1,0 +1,105 @@
+//! What every request passes: a host that is ours, a bounded address, a free place; and the headers every answer gets.
+
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{BehindProxy, URI_BYTES_MAX, WebError, WebState};
+
+/// No scripts, nothing from elsewhere, in no frame.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Which `Host` headers are answered: a page elsewhere that points its name at this machine is not.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    proxy: BehindProxy,
+}
+
+impl Hosts {
+    pub(super) const fn new(proxy: BehindProxy) -> Self {
+        Self { proxy }
+    }
+
+    fn allows(&self, headers: &HeaderMap) -> bool {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+        let Ok(host) = host.to_str() else { return false };
+        match self.proxy {
+            BehindProxy::Yes => !host.is_empty(),
+            BehindProxy::No => is_local(host),
+        }
+    }
+}
+
+/// `localhost`, `127.0.0.1` or `[::1]`, with any port.
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((inner, port)) if port.is_empty() || port.starts_with(':') => inner,
+        Some(_) => return false,
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    let is_address = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_address || name.eq_ignore_ascii_case("localhost")
+}
+
+pub(super) async fn guard(State(state): State<WebState>, request: Request, next: Next) -> Response {
+    let mut response = judged(&state, request, next).await;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn judged(state: &WebState, request: Request, next: Next) -> Response {
+    let refused = |status: StatusCode, why: &'static str| (status, why).into_response();
+    if !state.shared.hosts.allows(request.headers()) {
+        return refused(StatusCode::MISDIRECTED_REQUEST, "this hub does not answer to that name\n");
+    }
+    let uri_bytes = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+    if uri_bytes > URI_BYTES_MAX {
+        return refused(StatusCode::URI_TOO_LONG, "the address is too long\n");
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return refused(StatusCode::METHOD_NOT_ALLOWED, "only reading is possible here\n");
+    }
+    let Ok(_place) = state.shared.requests.try_acquire() else { return WebError::Unavailable.into_response() };
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(proxy: BehindProxy, hosts: &[&'static str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(header::HOST, HeaderValue::from_static(host));
+        }
+        Hosts::new(proxy).allows(&headers)
+    }
+
+    #[test]
+    fn only_this_machines_own_names_are_answered_to() {
+        for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "127.0.0.2"] {
+            assert!(allows(BehindProxy::No, &[host]), "{host}");
+        }
+        for host in ["evil.example", "127.0.0.1.evil.example", "[::1].evil", "192.0.2.1:80", "", "localhost.evil"] {
+            assert!(!allows(BehindProxy::No, &[host]), "{host}");
+        }
+        assert!(!allows(BehindProxy::No, &[]));
+        assert!(!allows(BehindProxy::No, &["localhost", "evil.example"]));
+        assert!(allows(BehindProxy::Yes, &["hub.example.org"]));
+    }
+}

@@ -1,0 +1,47 @@
+//! How times and values are written for people and programs.
+
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+use serde_json::Value;
+
+/// The hours by which every station's clock is ahead of UTC.
+const SHANGHAI_HOURS: i8 = 8;
+
+fn zoned(ms: i64) -> Option<jiff::Zoned> {
+    let offset = Offset::from_hours(SHANGHAI_HOURS).ok()?;
+    Some(Timestamp::from_millisecond(ms).ok()?.to_zoned(TimeZone::fixed(offset)))
+}
+
+/// RFC 3339 with the stations' offset; `None` for a time no calendar has.
+pub(super) fn rfc3339(ms: i64) -> Option<String> {
+    Some(zoned(ms)?.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+}
+
+/// To the minute, for a page.
+pub(super) fn minute(ms: i64) -> String {
+    zoned(ms).map_or_else(|| "—".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
+/// A value for a page.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "—".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "是 yes".to_owned(),
+        Value::Bool(false) => "否 no".to_owned(),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_stations() {
+        assert_eq!(rfc3339(1_751_299_199_000).as_deref(), Some("2025-06-30T23:59:59+08:00"));
+        assert_eq!(minute(1_751_299_199_000), "2025-06-30 23:59");
+        assert_eq!(rfc3339(i64::MAX), None);
+        assert_eq!(minute(i64::MIN), "—");
+    }
+}
