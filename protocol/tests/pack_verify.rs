@@ -396,3 +396,38 @@ proptest! {
         prop_assert_eq!(travelled.verify(&ORG, &public(1)).unwrap(), pack);
     }
 }
+
+/// The edit depends on the first change, whose hash the receiver has just computed: it is not sent.
+#[test]
+fn hash_of_an_earlier_entry_is_left_out_of_the_body_and_comes_back() {
+    let pack = sealed();
+    let hash = pack.entries()[0].hash();
+    assert_eq!(pack.entries()[1].change().unwrap().head().deps, [hash]);
+    let body = zstd::bulk::decompress(&pack.pack().body, PACK_RAW_BYTES_MAX).unwrap();
+    let has = |bytes: &[u8]| bytes.windows(32).any(|window| window == hash.0);
+    assert!(has(&encode_entries(pack.entries())) && !has(&body));
+    assert!(body.len() < encode_entries(pack.entries()).len());
+    assert_eq!(usize::try_from(pack.header().raw_bytes).unwrap(), encode_entries(pack.entries()).len());
+    // A stub gives its hash as well.
+    let erased = pack.erase(3, |entry| entry.hash() == hash).unwrap();
+    assert_eq!(erased.pack().clone().verify(&ORG, &public(1)).unwrap(), erased);
+    // A body that leaves nothing out is the same pack.
+    let plain = Pack { body: compressed(&encode_entries(pack.entries())), ..pack.pack().clone() };
+    assert_eq!(plain.verify(&ORG, &public(1)).unwrap().entries(), pack.entries());
+}
+
+#[test]
+fn reference_to_an_entry_that_is_not_there_is_refused() {
+    let pack = sealed();
+    let first = entry_bytes(&pack.entries()[0]);
+    let body = zstd::bulk::decompress(&pack.pack().body, PACK_RAW_BYTES_MAX).unwrap();
+    // flag, document, one hole: kept bytes before it, entries back, what.
+    assert_eq!((body[first], body[first + 17]), (4, 1));
+    let (gap, back, what) = (first + 18, first + 19, first + 20);
+    for (at, value) in [(back, 1), (back, 100), (gap, 100), (gap, 0), (what, 1), (what, 2), (first, 5)] {
+        let mut changed = body.clone();
+        changed[at] = value;
+        let changed = Pack { body: compressed(&changed), ..pack.pack().clone() };
+        assert!(changed.verify(&ORG, &public(1)).is_err(), "{at} {value}");
+    }
+}
