@@ -1,1 +1,217 @@
-//! placeholder
+//! The `qianmo` program: the tablet's command line.
+//!
+//! A library, so that a demonstration and tests run it in their own process: [`run`] takes arguments, environment and
+//! streams, and gives an [`Exit`]. Everything a person reads is a message in two languages; everything a form asks comes
+//! from the form.
+//!
+//! # Layout
+//!
+//! ```text
+//! cli        the grammar; its help in words                  environment, terminal   what surrounds a run
+//! command/   one module a command                            message                 the words, messages/*.ftl
+//! dialogue   a form by questions, without input or output    render/                 values in, text out
+//! work       what commands share: the open core, ids         failure, exit           what went wrong, what next
+//! ```
+//!
+//! # Failure
+//!
+//! Every failure is told in three parts: what did not work, why, what to do next; and ends in a number, [`Exit`]. When
+//! whoever reads the output goes away (`| head`), the run ends quietly.
+//!
+//! # Example
+//!
+//! ```
+//! use qianmo_tablet::{Environment, Exit, Terminal, run};
+//!
+//! let folder = std::env::temp_dir().join("qianmo-tablet-example");
+//! let environment = Environment::default().with("LANG", "zh_CN.UTF-8").with("HOME", &folder.display().to_string());
+//! let mut out = Vec::new();
+//! let exit = run(["qianmo", "--help"], &environment, Terminal::new(&b""[..], &mut out, std::io::sink()));
+//! assert_eq!(exit, Exit::Done);
+//! assert!(String::from_utf8(out)?.starts_with("阡陌"));
+//! # Ok::<(), std::string::FromUtf8Error>(())
+//! ```
+
+mod answers;
+mod cli;
+mod clock;
+mod command;
+mod dialogue;
+mod environment;
+mod exit;
+mod failure;
+mod message;
+mod render;
+mod terminal;
+#[cfg(test)]
+mod testing;
+mod work;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::FromArgMatches as _;
+use clap::error::ErrorKind;
+use qianmo_client_core::Schedule;
+use qianmo_forms::Lang;
+
+pub use environment::Environment;
+pub use exit::Exit;
+pub use terminal::Terminal;
+
+use cli::{Cli, Command};
+use failure::{Failure, Told};
+use message::Messages;
+use work::{Setting, Work};
+
+/// The whole of `main`.
+#[must_use]
+pub fn main_from_env() -> ExitCode {
+    let environment = Environment::of_process();
+    start(std::env::args_os(), &environment, Terminal::of_process(), Traces::ToStandardError).into()
+}
+
+/// Runs one command line; the first argument is the program's name. Blocks until it is done, on a runtime of its own: call
+/// it from a thread that runs no futures.
+pub fn run<A: Into<OsString> + Clone>(
+    arguments: impl IntoIterator<Item = A>,
+    environment: &Environment,
+    terminal: Terminal<'_>,
+) -> Exit {
+    start(arguments, environment, terminal, Traces::LeftAlone)
+}
+
+/// Whether `-v` sets up this process's traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Traces {
+    ToStandardError,
+    LeftAlone,
+}
+
+fn start<A: Into<OsString> + Clone>(
+    arguments: impl IntoIterator<Item = A>,
+    environment: &Environment,
+    mut terminal: Terminal<'_>,
+    traces: Traces,
+) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let messages = Messages::new(asked_lang(&arguments).unwrap_or_else(|| environment.lang()));
+    let done = match parse(&arguments, environment, messages, &mut terminal) {
+        Ok(Some(cli)) => {
+            if traces == Traces::ToStandardError {
+                show_traces(cli.global.verbose);
+            }
+            block_on(&cli, environment, messages, &mut terminal)
+        }
+        Ok(None) => Ok(Exit::Done),
+        Err(failure) => Err(failure),
+    };
+    let told = match done.and_then(|exit| terminal.flush().map(|()| exit).map_err(Failure::from)) {
+        Ok(exit) => return exit,
+        Err(Failure::Unheard) => return Exit::Done,
+        Err(Failure::Told(told)) => told,
+    };
+    for line in told.lines(messages) {
+        if terminal.note(&line).is_err() {
+            break;
+        }
+    }
+    told.exit
+}
+
+/// The language named on the command line, read before the rest: also what is wrong with the rest is said in it.
+fn asked_lang(arguments: &[OsString]) -> Option<Lang> {
+    let mut texts = arguments.iter().filter_map(|argument| argument.to_str());
+    while let Some(text) = texts.next() {
+        let value = if text == "--lang" { texts.next() } else { text.strip_prefix("--lang=") };
+        match value {
+            Some("zh") => return Some(Lang::Zh),
+            Some("en") => return Some(Lang::En),
+            Some(_) | None => {}
+        }
+    }
+    None
+}
+
+/// The command; `None` when the arguments asked for help or the version, which is said then.
+fn parse(
+    arguments: &[OsString],
+    environment: &Environment,
+    messages: Messages,
+    terminal: &mut Terminal<'_>,
+) -> Result<Option<Cli>, Failure> {
+    let command = cli::help::command(messages, environment.columns());
+    let matches = command.try_get_matches_from(arguments);
+    let error = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => return Ok(Some(cli)),
+        Err(error) => error,
+    };
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        terminal.say(error.render().to_string().trim_end())?;
+        return Ok(None);
+    }
+    let told = Told::new(Exit::Usage, cli::fault::words(&error, messages));
+    Err(told.next(messages.text("usage-next")).into())
+}
+
+fn show_traces(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing_subscriber::filter::LevelFilter::DEBUG,
+        2.. => tracing_subscriber::filter::LevelFilter::TRACE,
+    };
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    if subscriber.try_init().is_err() {
+        // Someone else in this process shows them already.
+        tracing::debug!("traces are shown already");
+    }
+}
+
+fn block_on(
+    cli: &Cli,
+    environment: &Environment,
+    messages: Messages,
+    terminal: &mut Terminal<'_>,
+) -> Result<Exit, Failure> {
+    let folder = environment
+        .data_dir(cli.global.data.as_deref())
+        .ok_or_else(|| Told::new(Exit::Usage, messages.text("error-data-dir")).next(messages.text("next-data-dir")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Told::new(Exit::Failed, messages.text("error-runtime")).why(error).next(messages.text("next-store-failed"))
+    })?;
+    let setting = Setting {
+        messages,
+        environment,
+        folder,
+        label: if let Command::Enroll(asked) = &cli.command { asked.label.clone() } else { None },
+        schedule: if let Command::Sync(cli::Sync { watch: true, .. }) = &cli.command {
+            Schedule::Automatic
+        } else {
+            Schedule::Manual
+        },
+    };
+    runtime.block_on(async {
+        let mut work = Work::open(&setting, terminal).await?;
+        let done = perform(&mut work, &cli.command).await;
+        let closed = work.client.close().await;
+        done?;
+        closed.map_err(|error| failure::of_close(&error, messages))?;
+        Ok(Exit::Done)
+    })
+}
+
+async fn perform(work: &mut Work<'_, '_>, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Enroll(asked) => command::enroll::run(work, asked).await,
+        Command::New(asked) => command::new::run(work, asked).await,
+        Command::Drafts(asked) => command::drafts::run(work, asked).await,
+        Command::Edit(asked) => command::edit::run(work, asked).await,
+        Command::List(asked) => command::list::run(work, asked),
+        Command::Show(asked) => command::show::run(work, asked),
+        Command::Resolve(asked) => command::resolve::run(work, asked).await,
+        Command::Sync(asked) => command::sync::run(work, asked).await,
+        Command::Status(asked) => command::status::run(work, asked),
+        Command::Export(asked) => command::export::run(work, asked),
+    }
+}

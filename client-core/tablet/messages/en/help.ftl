@@ -1,0 +1,145 @@
+help-about = Qianmo: records of work in the field, with or without a network. Written here; qianmo sync brings them to the hub.
+help-examples =
+    Examples:
+      qianmo enroll QM1-…            make this device one of your organisation's, once, with a ticket
+      qianmo new visit               write a visit, question by question; save a draft any time
+      qianmo list                    records on this device, and where they are
+      qianmo show 1a2b3c4d           one record: answers, review, conflicts, history
+      qianmo sync                    exchange with the hub
+
+    An id may be cut to its first digits, four at least.
+
+    Data folder: --data, else QIANMO_DATA, else ~/.local/share/qianmo (%APPDATA%\qianmo on Windows).
+    Language: --lang, else LC_ALL, LC_MESSAGES, LANG (Chinese if it begins with zh).
+
+    Exit codes:
+      0  done
+      1  failed here: the store, a file, a record that is not here
+      2  the command was not understood
+      3  the device is not enrolled
+      4  the hub cannot be reached; what was saved is kept, sync later
+      5  the form or the hub does not accept it
+help-heading-usage = Usage:
+help-heading-commands = Commands
+help-heading-arguments = Arguments
+help-heading-options = Options
+
+help-data = Data folder; one program at a time
+help-lang = Language: zh or en
+help-verbose = Say more about what happens (-vv even more), on standard error
+help-help = Show help
+help-version = Show the version
+
+help-any-json = Write JSON, for programs
+help-any-record = A record's id, or its beginning (four digits at least)
+help-any-set = Answer a field; may be repeated. The field by name or label: --set service_mode=onsite
+help-any-station = A station's code
+help-any-month = A month, such as 2025-06
+help-any-form = A form by name or label, such as visit
+help-any-id = A draft's id, or its beginning (four digits at least)
+help-any-at = The version you looked at (version in show --json); the change is written against it
+
+help-enroll = Make this device one of your organisation's, with a ticket
+help-enroll-ticket = The administrator's ticket; - reads it from the input and keeps it out of the shell's history
+help-enroll-label = What to call this device, such as “tablet three”; the machine's name if not given
+help-enroll-examples =
+    Examples:
+      qianmo enroll QM1-…
+      qianmo enroll - --label "tablet three"
+
+    Needs a network, once. A ticket works once; ask for a new one if it has expired. If the hub was out of reach, try the same ticket again.
+
+help-new = Write a new record
+help-new-form = A form by name or label; without it the forms are listed
+help-new-draft = Save a draft only
+help-new-station = The station it belongs to; this device's if not given
+help-new-person = Who writes (a code); whoever uses this device if not given
+help-new-month = The month it belongs to, for late entries; the present one if not given
+help-new-examples =
+    Examples:
+      qianmo new visit
+      qianmo new visit --draft
+      qianmo new visit --set service_mode=onsite --set "target_name=Zhang farm" --set town_code=110117105 --set "content=Checked the bagging"
+
+    Question by question: Enter leaves out what is optional; :save leaves a draft, :back goes back, :help shows the rest.
+    Each answer is saved at once and survives a power cut. With --set nothing is asked: the date is today, the recorder whoever uses this device.
+
+help-drafts = List drafts; they are on this device only and never sent
+help-drafts-examples =
+    Examples:
+      qianmo drafts
+      qianmo drafts resume 9f3c
+      qianmo drafts discard 9f3c
+help-drafts-resume = Go on with a draft
+help-drafts-resume-examples =
+    Examples:
+      qianmo drafts resume 9f3c
+help-drafts-discard = Throw a draft away
+help-drafts-discard-examples =
+    Examples:
+      qianmo drafts discard 9f3c
+
+help-edit = Change a record
+help-edit-examples =
+    Examples:
+      qianmo edit 1a2b3c4d
+      qianmo edit 1a2b3c4d --set satisfaction=5 --set follow_up_on=2025-06-25
+
+    Without --set it asks, with the present answer in brackets; Enter keeps it.
+    The change is written against the version you saw: if someone else changed the same field, both values are kept as a conflict.
+    A record that was returned is handed in again.
+
+help-list = List the records on this device, newest first
+help-list-state = Only in one state: waiting, held, conflict, unsubmitted, pending, approved, returned, withdrawn, disagreed
+help-list-limit = At most this many
+help-list-examples =
+    Examples:
+      qianmo list
+      qianmo list --state returned
+      qianmo list --month 2025-06 --form visit --json
+
+help-show = Show everything about a record: answers, where it is, review, conflicts, history
+help-show-examples =
+    Examples:
+      qianmo show 1a2b3c4d
+      qianmo show 1a2b3c4d --json
+
+help-resolve = Settle a conflict: decide which value stands
+help-resolve-field = The field in conflict, by name or label; may be left out if there is one conflict
+help-resolve-keep = Keep the value with this number
+help-resolve-value = Keep none of them but this value
+help-resolve-examples =
+    Examples:
+      qianmo resolve 1a2b3c4d
+      qianmo resolve 1a2b3c4d content --keep 2
+      qianmo resolve 1a2b3c4d area_seen_mu --value 3.5
+
+    Without --keep or --value the values are listed. Those that are not kept stay in the history.
+
+help-sync = Exchange with the hub: send what waits, receive what is new
+help-sync-watch = Stay connected and say what comes and goes; Ctrl-C ends it
+help-sync-timeout = Wait at most this many seconds (60 if not given; no limit with --watch)
+help-sync-examples =
+    Examples:
+      qianmo sync
+      qianmo sync --timeout 300
+      qianmo sync --watch
+
+    No connection is no harm: everything is kept here and goes out the next time, once.
+
+help-status = Whose device this is, what has not arrived, and whether all is well
+help-status-examples =
+    Examples:
+      qianmo status
+      qianmo status --json
+
+help-export = Write records to a file
+help-export-to = Write to this file; standard output if not given
+help-export-format = json or csv; by the file's name if not given, else json
+help-export-with-personal = With personal data (names, phones, exact positions); left out if not given
+help-export-examples =
+    Examples:
+      qianmo export --to june.csv --month 2025-06
+      qianmo export --format json --form visit
+
+    A CSV opens in any spreadsheet; text that looks like a formula gets an apostrophe and is not run.

@@ -1,0 +1,267 @@
+# States
+state-held = held
+state-waiting = waiting
+state-acknowledged = arrived
+state-backed-up = backed up
+state-elsewhere = received
+state-conflicts = { $count ->
+    [one] 1 conflict
+   *[other] { $count } conflicts
+}
+review-unsubmitted = not handed in
+review-pending = pending
+review-approved = approved
+review-returned = returned
+review-withdrawn = withdrawn
+review-disagreed = opinions differ
+review-unsettled = unsettled
+review-changed-after = changed since approval
+act-submit = handed in
+act-approve = approved
+act-return = returned
+act-reopen = opened again
+act-withdraw = withdrawn
+act-comment = comment
+
+# Next steps
+next-held = nothing is lost; do as said below, or tell the administrator the code
+next-waiting = saved on this device; run qianmo sync when there is a network
+next-acknowledged = durable at the hub; nothing to do
+next-backed-up = in the hub's backup; nothing to do
+next-elsewhere = written on another device and received here
+next-not-enrolled = ask the administrator for a ticket and run qianmo enroll TICKET; until then you can write drafts
+next-disk-full = the disk is full: remove files you do not need and try again; everything saved before is kept
+next-store-failed = close other programs and try again; if it persists, copy the whole data folder and give it to the administrator with these words
+next-in-use = close the other qianmo (or app), or name another folder with --data
+next-identity = restore the data folder from a backup; without one, enrol again in a new folder with --data and keep the old one for the administrator
+next-ticket-copy = check that the ticket is whole (it begins with QM1-, without spaces); best copy it in one piece
+next-ticket-new = ask the administrator for a new ticket, then run qianmo enroll again
+next-enrolled-already = nothing to do; qianmo status shows it
+next-other-folder = enrol in a new data folder, with --data
+next-enroll-again = check the network and try the same ticket again
+next-wrong-answer = ask the administrator to check the hub's address; the network may want you to log in first
+next-forms = run qianmo new to see the forms
+next-invalid = complete or correct it and try again; --draft saves it unfinished
+next-unknown-person = qianmo status shows who uses this device; the administrator can add people
+next-code = check it and write it again
+next-moved-on = see what is there now with qianmo show, then change it again
+next-draft-too-large = shorten it, or hand it in and add the rest later
+next-new-record = go on in a new record
+next-not-allowed = tell the administrator or coordinator the code
+next-unreachable = everything is kept here; run qianmo sync when there is a network, and it goes on where it stopped
+next-halted = then run qianmo sync again; everything here is kept
+next-unknown-record = qianmo list shows the ids; if it was written on another device, run qianmo sync first
+next-unknown-draft = qianmo drafts shows the ids
+next-file = check the path and the rights, and try again
+next-ambiguous = write more digits
+next-unknown-field = name a field by its name or label
+next-version = use the version in show --json
+next-update = update qianmo
+next-no-conflict = qianmo show shows the conflicts
+next-clock = set the device's clock, or name the month, such as --month 2025-06
+next-refused = it is kept here; tell the administrator the codes above
+next-data-dir = name a folder with --data
+
+# Errors
+error-what = Error: { $what }
+error-why = {"  "}why: { $why }
+error-next = {"  "}next: { $next }
+error-store = the store of this device failed; this was not saved
+error-closed = the store is closed
+error-not-enrolled = this device is not enrolled
+error-in-use = the data folder { $folder } is in use by another program
+error-identity = the device's identity in { $folder } cannot be read
+error-open = the data folder { $folder } cannot be opened
+error-data-dir = where to keep data is unknown: neither HOME nor QIANMO_DATA is set
+error-runtime = the program cannot start
+error-ticket = the ticket cannot be read
+error-enrolled-already = this device is enrolled already
+error-other-organisation = this data folder belongs to another organisation
+error-ticket-unknown = the hub never gave out this ticket
+error-ticket-used = another device used this ticket
+error-ticket-expired = this ticket has expired
+error-ticket-key = the hub does not accept this device's key
+error-hub-busy = the hub is busy
+error-unreachable = the hub cannot be reached
+error-wrong-answer = whoever answered is not the hub of the ticket
+error-timed-out = the time was up before the hub answered
+error-unknown-form = there is no form “{ $form }”
+error-invalid = { $count ->
+    [one] one answer needs a second look; nothing was saved
+   *[other] { $count } answers need a second look; nothing was saved
+}
+error-unknown-person = “{ $person }” does not use this device
+error-code = “{ $text }” is not a { $what }
+error-moved-on = the version or conflict you saw is no longer there; nothing was saved
+error-draft-too-large = the draft has { $have } bytes, at most { $max } are kept
+error-not-writable = the change cannot be written
+error-not-allowed = not allowed (code { $code }): { $what }
+error-unknown-record = record { $record } is not on this device
+error-unknown-draft = there is no draft { $draft }
+error-no-id = “{ $id }” is not an id: write hexadecimal digits, { $min } at least
+error-ambiguous = more than one begins with “{ $id }”
+error-unknown-field = form { $form } has no field “{ $field }”
+error-version = the version cannot be read
+error-no-conflict = “{ $field }” has no conflict
+error-no-candidate = there is no value { $number }; there are { $count }
+error-file = the file { $file } cannot be written
+usage-unknown-command = there is no command “{ $command }”
+usage-unknown-argument = there is no option “{ $argument }”
+usage-missing-value = a value is missing after { $argument }
+usage-wrong-value = “{ $value }” is not a value of { $argument }
+usage-conflict = { $argument } and { $other } do not go together
+usage-missing-argument = { $argument } is missing
+usage-missing-command = say what to do
+usage-suggestion = did you mean { $what }?
+usage-values = values: { $values }
+usage-next = add --help for usage and examples
+
+# Questions
+ask-begin = Enter leaves out what is optional, or keeps what is in brackets; :save leaves a draft, :back goes back, :help shows the rest.
+ask-help =
+    :save   leave a draft (:s)
+    :back   the question before (:b)
+    :skip   leave it for the end
+    :clear  empty this answer
+    :list   all choices (:l)
+    :remove remove the row this question is in
+ask-first = This is the first question.
+ask-required = An answer is needed. :skip leaves it for the end, :save leaves a draft.
+ask-cleared = {"  "}cleared
+ask-no-list = This question has no choices.
+ask-no-row = This question is not in a row.
+ask-row-removed = {"  "}row removed
+ask-which = Several fit; choose one:
+ask-not-in-list = “{ $typed }” is not in the list; write a number, a name or a part of one; :list shows all
+ask-warning = {"  "}Look again: { $warning }
+ask-still-open = { $count ->
+    [one] One answer needs a second look:
+   *[other] { $count } answers need a second look:
+}
+ask-add-row = { $repeat }: { $count } so far. Add one? (y adds, Enter goes on)
+ask-row = row { $row }
+ask-mark-required = * required
+ask-mark-empty = [empty]
+ask-long-list = {"  "}… { $count } in all; write a part of a name to find one, :list shows all
+ask-several = {"  "}several, with commas between
+ask-long-text = {"  "}more than one line: end a line with \
+ask-yes-no = {"  "}yes / no
+ask-date = {"  "}such as 2025-06-18
+ask-time = {"  "}such as 09:30
+ask-persons = {"  "}who uses this device: { $persons }
+
+# Drafts
+draft-new = new record
+draft-edit = change of { $record }
+draft-returned-new = new record, held and given back
+draft-returned-edit = change of { $record }, held and given back
+draft-kept = Draft { $draft } is kept on this device and never sent. Go on with: qianmo drafts resume { $draft }
+draft-nothing = Nothing was answered; no draft was kept.
+drafts-none = No drafts. Write a record: qianmo new visit
+drafts-next = Go on with one: qianmo drafts resume ID; throw one away: qianmo drafts discard ID
+drafts-discarded = Draft { $draft } is gone.
+
+# Commands
+enroll-ask = Ticket:{" "}
+enroll-begin = Enrolling…
+enroll-done = Enrolled: { $organisation }, station { $station }, persons { $persons }
+enroll-next = Write a record: qianmo new visit; fetch what your station has: qianmo sync
+new-next = Write one: qianmo new FORM
+new-not-enrolled = This device is not enrolled: what you write is kept as a draft; after enrolment hand it in with qianmo drafts resume.
+new-open-draft = There is an unfinished draft { $draft } ({ $time }, { $count } answers); go on with it: qianmo drafts resume { $draft }
+new-draft-saved = Draft saved: { $form } { $draft }
+new-filled = {"  "}filled in { $field }: { $value }
+new-saved = Saved: { $form } { $record } ({ $state })
+form-record = activity
+form-registry = directory
+edit-nothing = Nothing changed.
+edit-saved = Saved: { $record } ({ $state }, { $review })
+edit-conflict = Someone else changed “{ $field }” too; both values are kept:
+list-none = No records on this device yet. Write one: qianmo new visit; fetch what there is: qianmo sync
+list-none-such = No record fits. See them all: qianmo list
+list-more = The newest { $count }; --limit shows more, --month, --form and --state narrow it down
+list-next = { $count ->
+    [one] One record.
+   *[other] { $count } records.
+} Everything about one: qianmo show ID
+resolve-none = This record has no conflict.
+resolve-done = Settled: { $field } is “{ $value }”; conflicts left: { $left }
+conflict-title = Conflict: { $field } ({ $kind })
+conflict-concurrent = written at the same time
+conflict-overwritten = written over without seeing the others
+conflict-removed-row = one removed the row, another changed it
+conflict-candidate = { $number }. { $value }  — { $person } { $time }
+conflict-next = Decide which stands: qianmo resolve { $record } { $field } --keep N
+
+show-facts = by { $author} · written { $time } · logbook { $logbook }
+show-form-unknown = This version does not know the form “{ $form }” and shows it as it is; update qianmo
+show-where = Where: { $state }
+show-held = {"  "}code { $code }: { $what }. { $next }
+show-review = Review: { $state }
+show-changed-after = changed since approval: a coordinator has to look again
+show-mark-conflict = {"  "}⚠ conflict
+show-empty = (empty)
+show-nobody = unknown
+show-reviews = Review events
+show-imported = {" "}(imported)
+show-does-not-count = {" "}(held, does not count)
+show-reasons = reasons: { $reasons }
+show-history = History
+show-this-device = this device
+show-resolved = settled the conflict: { $field }
+show-row-removed = row removed
+
+column-record = record
+column-created = written
+column-form = form
+column-state = state
+column-gist = what
+column-draft = draft
+column-saved = saved
+column-answers = answers
+column-purpose = for
+column-name = name
+column-kind = kind
+column-station = station
+column-logbook = logbook
+column-author = author
+column-delivery = where
+column-review = review
+column-conflicts = conflicts
+
+sync-begin = Syncing…
+sync-running = Syncing, { $waiting } waiting
+sync-watching = Connected to the hub; what is new will be said. Ctrl-C ends it.
+sync-nothing = Both sides agree; nothing to send or fetch.
+sync-moved = Records sent: { $up }, received: { $down }; receipts of the hub: { $acknowledged }
+sync-cost = { $seconds } s, round trips: { $trips }, sent { $up }, received { $down }
+sync-conflicts = New conflicts: { $count }. See them: qianmo list --state conflict
+sync-held-records = Records held: { $count }; what you wrote is back as drafts: qianmo drafts
+sync-waiting = Without a receipt: { $count }; they go out again the next time
+sync-refused = The hub did not take { $pack }: { $why }
+sync-refused-some = the hub does not take some of it
+sync-incomplete = the time was up before everything was exchanged
+sync-held = Records held: { $count }; given back as drafts: { $drafts }. See them: qianmo drafts
+sync-copied = This device's data was copied; nothing is lost, tell the administrator
+sync-repaired = The index of this device was repaired.
+
+status-who = { $organisation } · station { $station } · device { $device }
+status-persons = Persons: { $persons }
+status-not-enrolled = This device is not enrolled.
+status-counts = Records: { $records }; drafts: { $drafts }; waiting: { $waiting }; held: { $held }
+status-held-next = see them: qianmo list --state held
+status-last = Last sync: { $time }
+status-never = Never synced.
+status-failed = The last sync failed ({ $time }): { $detail }
+status-halted = Sync is halted: { $reason }
+status-must-update = The hub decided something this version cannot read: update qianmo; uploading goes on
+status-copied = Attention: { $what }
+status-read-only = The store of this device takes no more: check the free space and run it again; else tell the administrator
+status-room = Only { $free } free on the disk: remove files you do not need
+status-unreadable-drafts = Drafts this version cannot read: { $count }; update qianmo
+status-repaired = Repaired at opening: { $what }
+
+export-done = Records exported: { $count }, without personal data
+export-done-personal = Records exported: { $count }, with personal data: keep it safe
+
+clock-wrong = Attention: the device's clock says { $time }, which cannot be right. Dates are not filled in, write them yourself; the order of things is safe. Please set the clock.

@@ -1,0 +1,145 @@
+help-about = 阡陌：没有网络也能写的工作记录。写在本机，有网时用 qianmo sync 送到管理端。
+help-examples =
+    例子：
+      qianmo enroll QM1-…            用管理员给的登记票登记这台设备（只需一次）
+      qianmo new visit               写一条走访记录，逐项提问，随时可存草稿
+      qianmo list                    看本机的记录和它们在哪里
+      qianmo show 1a2b3c4d           看一条记录：内容、审核、冲突、历史
+      qianmo sync                    和管理端同步
+
+    编号可以只写开头几位（至少4位）。
+
+    数据文件夹：--data，其次环境变量 QIANMO_DATA，其次 ~/.local/share/qianmo（Windows 为 %APPDATA%\qianmo）。
+    语言：--lang，其次 LC_ALL、LC_MESSAGES、LANG（zh 开头为中文）。
+
+    退出码：
+      0  完成
+      1  本机出错：存储、文件，或没有这条记录
+      2  命令没看懂
+      3  设备还没有登记
+      4  连不上管理端；已存的都在，稍后再同步
+      5  表单或管理端不接受
+help-heading-usage = 用法：
+help-heading-commands = 命令
+help-heading-arguments = 参数
+help-heading-options = 选项
+
+help-data = 数据文件夹；同一时间只能有一个程序使用
+help-lang = 语言：zh 或 en
+help-verbose = 多说一些运行细节（-vv 更多），写到标准错误
+help-help = 显示帮助
+help-version = 显示版本
+
+help-any-json = 以 JSON 输出，给程序用
+help-any-record = 记录编号，或它的开头（至少4位）
+help-any-set = 给一项赋值，可以重复；项目可写名称或标签，例如 --set 服务方式=现场
+help-any-station = 工作站编号
+help-any-month = 月份，例如 2025-06
+help-any-form = 表单名称或标签，例如 visit 或 走访巡田
+help-any-id = 草稿编号，或它的开头（至少4位）
+help-any-at = 您看到的版本（show --json 里的 version）；改动写在这个版本上
+
+help-enroll = 用登记票把这台设备登记到本单位
+help-enroll-ticket = 管理员给的登记票；写 - 则从输入读取，不留在命令历史里
+help-enroll-label = 这台设备叫什么，例如“三号平板”；不写则用机器名
+help-enroll-examples =
+    例子：
+      qianmo enroll QM1-…
+      qianmo enroll - --label 三号平板
+
+    登记需要网络，只需一次。登记票只能用一次，过期请管理员重新生成；没连上时同一张票可以再试。
+
+help-new = 写一条新记录
+help-new-form = 表单名称或标签；不写则列出所有表单
+help-new-draft = 只存草稿，不提交
+help-new-station = 记在哪个工作站；不写则为本设备的
+help-new-person = 谁写的（编号）；不写则为本设备当前使用人
+help-new-month = 记入哪个月的日志，补录用；不写则为本月
+help-new-examples =
+    例子：
+      qianmo new visit
+      qianmo new 走访巡田 --draft
+      qianmo new visit --set service_mode=现场 --set target_name=张庄 --set town_code=110117105 --set content=查看套袋，梨小零星
+
+    逐项提问时：回车跳过选填项；:save 存草稿离开，:back 回上一项，:help 看其他。
+    每答一项都已存盘，断电也不丢。用了 --set 就不再提问：日期默认今天，记录人默认本机使用人。
+
+help-drafts = 列出草稿；草稿只在本机，不会上传
+help-drafts-examples =
+    例子：
+      qianmo drafts
+      qianmo drafts resume 9f3c
+      qianmo drafts discard 9f3c
+help-drafts-resume = 接着写一份草稿
+help-drafts-resume-examples =
+    例子：
+      qianmo drafts resume 9f3c
+help-drafts-discard = 删掉一份草稿
+help-drafts-discard-examples =
+    例子：
+      qianmo drafts discard 9f3c
+
+help-edit = 修改一条记录
+help-edit-examples =
+    例子：
+      qianmo edit 1a2b3c4d
+      qianmo edit 1a2b3c4d --set 满意度=5 --set follow_up_on=2025-06-25
+
+    不用 --set 就逐项提问，方括号里是现在的内容，回车保留。
+    改动写在您看到的版本上：别人同时改了同一项，两个值都保留为冲突，不会互相覆盖。
+    被退回的记录修改后自动重新提交。
+
+help-list = 列出本机的记录，新的在前
+help-list-state = 只看一种状态：waiting 待上传、held 被隔离、conflict 冲突、unsubmitted 未提交、pending 待审核、approved 已通过、returned 退回、withdrawn 已撤销、disagreed 意见不一致
+help-list-limit = 最多列几条
+help-list-examples =
+    例子：
+      qianmo list
+      qianmo list --state 退回
+      qianmo list --month 2025-06 --form visit --json
+
+help-show = 看一条记录的全部：内容、在哪里、审核意见、冲突、历史
+help-show-examples =
+    例子：
+      qianmo show 1a2b3c4d
+      qianmo show 1a2b3c4d --json
+
+help-resolve = 解决冲突：决定留哪个值
+help-resolve-field = 有冲突的项目（名称或标签）；只有一处冲突时可不写
+help-resolve-keep = 留第几个值
+help-resolve-value = 都不留，改成这个值
+help-resolve-examples =
+    例子：
+      qianmo resolve 1a2b3c4d
+      qianmo resolve 1a2b3c4d content --keep 2
+      qianmo resolve 1a2b3c4d 查看面积 --value 3.5
+
+    不写 --keep 或 --value 时只列出各个值。没有留下的值仍在历史里。
+
+help-sync = 和管理端同步：送出待上传的，取回新的
+help-sync-watch = 一直连着，有新内容就说；Ctrl-C 结束
+help-sync-timeout = 最多等多少秒（不写则60秒；--watch 时不限）
+help-sync-examples =
+    例子：
+      qianmo sync
+      qianmo sync --timeout 300
+      qianmo sync --watch
+
+    没连上也不要紧：已存的都在本机，下次接着送，不会重复。
+
+help-status = 这台设备是谁的、还有什么没送到、有没有问题
+help-status-examples =
+    例子：
+      qianmo status
+      qianmo status --json
+
+help-export = 把记录导出为文件
+help-export-to = 写到这个文件；不写则输出到标准输出
+help-export-format = json 或 csv；不写则看文件名，默认 json
+help-export-with-personal = 包括个人信息（姓名、电话、精确位置）；不写则不导出
+help-export-examples =
+    例子：
+      qianmo export --to 六月.csv --month 2025-06
+      qianmo export --format json --form visit
+
+    CSV 可直接用表格软件打开；像公式的文字前面会加撇号，不会被执行。
