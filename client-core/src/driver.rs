@@ -73,7 +73,8 @@ impl core::fmt::Debug for Surroundings {
 #[derive(Debug)]
 enum Happened {
     Session(SessionEvent),
-    Enrolled(Box<Identity>),
+    /// An enrolment ended; whoever asked is answered when the driver knows of it.
+    Enrolled(Box<Result<Identity, EnrollError>>, oneshot::Sender<Result<String, EnrollError>>),
 }
 
 /// A person who waits for a sync.
@@ -92,8 +93,8 @@ struct Driver {
     identity: Option<Arc<Identity>>,
     asks: BTreeMap<AskId, Asking>,
     next_ask: AskId,
-    /// Tells the running session what to do.
-    session: Option<mpsc::UnboundedSender<Control>>,
+    /// Tells the running session what to do, and what it is for.
+    session: Option<(mpsc::UnboundedSender<Control>, Goal)>,
     happened: mpsc::UnboundedSender<Happened>,
     last_failure: Option<String>,
     last_store_failure: Option<String>,
@@ -171,15 +172,18 @@ impl Driver {
 
     fn input(&mut self, input: Input) {
         self.engine.handle(input, self.now(), &mut rand::rng());
+        let mut answers = Vec::new();
         while let Some(effect) = self.engine.poll_effect() {
             match effect {
                 Effect::Dial(goal) => self.dial(goal),
                 Effect::PushNews => self.tell_session(Control::News),
                 Effect::Leave => self.tell_session(Control::Leave),
-                Effect::Answer(id, answer) => self.answer(id, answer),
+                Effect::Answer(id, answer) => answers.push((id, answer)),
             }
         }
+        // Whoever is answered finds the status as the answer has it.
         self.publish();
+        answers.into_iter().for_each(|(id, answer)| self.answer(id, answer));
     }
 
     fn on_request(&mut self, request: Request) {
@@ -211,19 +215,14 @@ impl Driver {
         let happened = self.happened.clone();
         tokio::spawn(async move {
             let outcome = enrolling.run(&ticket).await;
-            let told = outcome.map(|identity| {
-                let station = identity.station.to_string();
-                drop(happened.send(Happened::Enrolled(Box::new(identity))));
-                station
-            });
-            drop(answer.send(told));
+            drop(happened.send(Happened::Enrolled(Box::new(outcome), answer)));
         });
     }
 
     fn dial(&mut self, goal: Goal) {
         let Some(identity) = self.identity.clone() else { return };
         let (control, controls) = mpsc::unbounded_channel();
-        self.session = Some(control);
+        self.session = Some((control, goal));
         let happened = self.happened.clone();
         tokio::spawn(session::run(self.around.clone(), identity, goal, controls, move |event| {
             drop(happened.send(Happened::Session(event)));
@@ -232,25 +231,31 @@ impl Driver {
 
     /// A session that is gone needs no telling; its end is on the way.
     fn tell_session(&self, control: Control) {
-        if let Some(session) = &self.session {
+        if let Some((session, _)) = &self.session {
             session.send(control).unwrap_or_default();
         }
     }
 
     async fn on_happened(&mut self, event: Happened) {
         match event {
-            Happened::Enrolled(identity) => {
-                self.identity = Some(Arc::from(identity));
-                self.last_failure = None;
-                self.input(Input::Enrolled);
+            Happened::Enrolled(outcome, answer) => {
+                let told = outcome.map(|identity| {
+                    let station = identity.station.to_string();
+                    self.identity = Some(Arc::new(identity));
+                    self.last_failure = None;
+                    self.input(Input::Enrolled);
+                    station
+                });
+                drop(answer.send(told));
             }
             Happened::Session(SessionEvent::Settled(report)) => {
                 self.succeeded(&report);
                 self.input(Input::Settled);
             }
             Happened::Session(SessionEvent::Over(ended)) => {
-                self.session = None;
-                for asking in self.asks.values_mut() {
+                // A watch that made place for a request was not part of it.
+                let was_asked = self.session.take().is_some_and(|(_, goal)| goal == Goal::Once);
+                for asking in self.asks.values_mut().filter(|_| was_asked) {
                     asking.report.add(&ended.report);
                 }
                 match ended.over {
