@@ -1,232 +1,157 @@
-//! The hub's web: pages for coordinators, JSON for dashboards, health and metrics. Reading only.
+//! The JSON API for dashboards and scripts, health for those who watch, and metrics for Prometheus. Reading only.
 //!
-//! Lists come from the read model and cost the hub nothing; one record with its history is read on the hub's thread. No
-//! scripts, no foreign requests; every text is escaped by the compiled templates; personal fields are masked.
+//! ```text
+//! GET /api/v1/records        records in the order of the log: a change feed       {records, next, cursor}
+//! GET /api/v1/records/{id}   one record: answers, conflicts, history, reviews
+//! GET /api/v1/logbooks       what the hub holds, with digests
+//! GET /healthz               whether it works
+//! GET /metrics               counts
+//! ```
 //!
-//! # Limits
-//!
-//! [`REQUESTS_MAX`], [`URI_BYTES_MAX`], [`BODY_BYTES_MAX`], [`ANSWER_WITHIN`].
+//! `next` is where the next page begins, or null. `cursor` is never null: kept, it brings next time what changed since;
+//! records that were erased or are held meanwhile then come as `{"id", "gone": true}`. Whoever keeps a copy asks without
+//! `state`, `conflicts` and `changed`, because a record that ceases to match is not told.
 //!
 //! # Failure
 //!
-//! A request that cannot be answered gets a status and one line; what happened in detail stands in the log.
+//! `{"error": {code, message_en, message_zh, parameter}}` with a status: 400 for a wrong parameter, 404 for no record, 410
+//! for a cursor from before a restore, 503 when the hub is busy.
 
-mod guard;
 mod json;
-mod pages;
-mod text;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use qianmo_protocol::session::Shelf as _;
+
+use crate::hub::HubCore;
+use crate::metrics::HubFigures;
+use crate::projection::{FeedCursor, Reader};
+use crate::web::{Asked, Fault, Refusal, WebState};
 
 pub(crate) use json::record_json;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+/// Records of a page when nobody says how many.
+const LIMIT_DEFAULT: usize = 100;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
-use axum::middleware;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-
-use crate::admin::Folder;
-use crate::hub::{HubCore, HubHandle};
-use crate::metrics::{HubFigures, Metrics};
-use crate::projection::{Mask, Personal, ProjectionError, Reader};
-
-/// Most requests at work at a time.
-const REQUESTS_MAX: usize = 64;
-/// Most bytes of a request's path and query.
-const URI_BYTES_MAX: usize = 4_096;
-/// Most bytes of a request's body; nothing here takes one.
-const BODY_BYTES_MAX: usize = 1_024;
-/// How long the hub may take for an answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-
-const STYLE: &str = include_str!("../templates/style.css");
-
-/// What requests work with. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct WebState {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    hub: HubHandle,
-    projection: PathBuf,
-    reader: Mutex<Option<Arc<Reader>>>,
-    mask: Mask,
-    organisation: String,
-    metrics: Metrics,
-    requests: Semaphore,
-    hosts: guard::Hosts,
-}
-
-/// Why a request is not answered as asked.
-#[derive(Debug, thiserror::Error)]
-enum WebError {
-    #[error("the hub is being stopped or is too busy; try again in a moment")]
-    Unavailable,
-    #[error("there is no such record")]
-    NotFound,
-    #[error("{0}")]
-    BadRequest(&'static str),
-    #[error("the cursor is of an earlier life of this hub; begin again without one")]
-    CursorGone,
-    #[error("the hub could not read its records")]
-    Internal,
-}
-
-impl WebError {
-    const fn status(&self) -> StatusCode {
-        match self {
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::CursorGone => StatusCode::GONE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-impl IntoResponse for WebError {
-    fn into_response(self) -> Response {
-        let body = serde_json::json!({ "error": self.to_string() });
-        (self.status(), axum::Json(body)).into_response()
-    }
-}
-
-impl From<ProjectionError> for WebError {
-    fn from(error: ProjectionError) -> Self {
-        tracing::error!(error = &error as &dyn core::error::Error, "the read model could not be read");
-        Self::Internal
-    }
-}
-
-impl WebState {
-    /// For a hub that listens at this address.
-    ///
-    /// # Errors
-    /// [`crate::projection::MaskError`] when the shipped forms cannot be read.
-    pub fn new(
-        hub: HubHandle,
-        folder: &Folder,
-        organisation: &str,
-        proxy: BehindProxy,
-        metrics: Metrics,
-    ) -> Result<Self, crate::projection::MaskError> {
-        let shared = Shared {
-            hub,
-            projection: folder.projection(),
-            reader: Mutex::new(None),
-            mask: Mask::new(Personal::Masked)?,
-            organisation: organisation.to_owned(),
-            metrics,
-            requests: Semaphore::new(REQUESTS_MAX),
-            hosts: guard::Hosts::new(proxy),
-        };
-        Ok(Self { shared: Arc::new(shared) })
-    }
-
-    fn reader(&self) -> Result<Arc<Reader>, ProjectionError> {
-        let mut reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reader) = reader.as_ref() {
-            return Ok(Arc::clone(reader));
-        }
-        let opened = Arc::new(Reader::open(&self.shared.projection)?);
-        *reader = Some(Arc::clone(&opened));
-        Ok(opened)
-    }
-
-    /// Reads the model on a thread that may block.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Reader) -> Result<T, ProjectionError> + Send + 'static,
-    ) -> Result<T, WebError> {
-        let state = self.clone();
-        let reading = tokio::task::spawn_blocking(move || read(&*state.reader()?));
-        let read = tokio::time::timeout(ANSWER_WITHIN, reading).await.map_err(|_| WebError::Unavailable)?;
-        Ok(read.map_err(|_| WebError::Internal)??)
-    }
-
-    /// Asks the hub.
-    async fn ask<T: Send + 'static>(&self, ask: impl FnOnce(&HubCore) -> T + Send + 'static) -> Result<T, WebError> {
-        let asked = self.shared.hub.run(move |core, _| ask(core));
-        let answer = tokio::time::timeout(ANSWER_WITHIN, asked).await.map_err(|_| WebError::Unavailable)?;
-        answer.map_err(|_| WebError::Unavailable)
-    }
-}
-
-/// Whether a proxy that speaks TLS stands before the hub. Then it is the proxy that knows the hub's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BehindProxy {
-    /// No: only this machine's own names are answered to.
-    No,
-    /// Yes.
-    Yes,
-}
-
-/// Every route.
-pub fn router(state: WebState) -> Router {
+pub(crate) fn routes() -> Router<WebState> {
     Router::new()
-        .route("/", get(pages::index))
-        .route("/records/{id}", get(pages::record))
-        .route("/style.css", get(style))
+        .route("/api/v1/records", get(records))
+        .route("/api/v1/records/{id}", get(record))
+        .route("/api/v1/logbooks", get(logbooks))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
-        .route("/api/v1/records", get(json::records))
-        .route("/api/v1/records/{id}", get(json::record))
-        .route("/api/v1/conflicts", get(json::conflicts))
-        .route("/api/v1/logbooks", get(json::logbooks))
-        .fallback(|| async { WebError::NotFound })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
-        .with_state(state)
 }
 
-/// Serves until told to stop, then finishes what was asked.
-///
-/// # Errors
-/// When the socket fails.
-pub async fn serve(listener: TcpListener, state: WebState, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
-    let stopped = async move {
-        // An error means that nobody can say stop any more.
-        stop.wait_for(|stop| *stop).await.map(drop).unwrap_or_default();
-    };
-    axum::serve(listener, router(state)).with_graceful_shutdown(stopped).await
+async fn records(State(state): State<WebState>, uri: Uri) -> Result<Json<Value>, Refusal> {
+    let asked = Asked::read(&uri, &["limit", "cursor"])?;
+    let (filter, limit) = (asked.filter()?, asked.limit(LIMIT_DEFAULT)?);
+    let after = asked.cursor(FeedCursor::decode)?;
+    let feed = state.read(move |reader| reader.feed(&filter, after, limit)).await?.ok_or(Refusal::CursorGone)?;
+    let records: Vec<Value> = feed.records.iter().map(|record| record_json(state.mask(), record)).collect();
+    let cursor = feed.next.encode();
+    let next = feed.has_more.then_some(&cursor);
+    Ok(Json(json!({ "records": records, "next": next, "cursor": cursor })))
 }
 
-async fn style() -> impl IntoResponse {
-    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")];
-    (headers, STYLE)
+async fn record(State(state): State<WebState>, Path(id): Path<String>, uri: Uri) -> Result<Json<Value>, Refusal> {
+    only_path(&uri)?;
+    let full = state.full(&id).await?;
+    Ok(Json(json::full_json(state.mask(), &full)))
 }
 
-async fn health(State(state): State<WebState>) -> Result<Response, WebError> {
-    let (epoch, commit, poisoned) = state
-        .ask(|core| {
-            let stats = core.replica().log_stats();
-            (core.epoch(), stats.durable_commit.0, stats.is_poisoned)
-        })
-        .await?;
-    let position = state.read(Reader::position).await?;
-    let model_is_current = position.is_some_and(|position| position.epoch == epoch && position.commit >= commit);
-    let body = serde_json::json!({
-        "status": if poisoned { "read-only" } else { "ok" },
-        "epoch": epoch.to_string(),
-        "commit": commit,
-        "read_model_commit": position.map(|position| position.commit),
-        "read_model_is_current": model_is_current,
+async fn logbooks(State(state): State<WebState>, uri: Uri) -> Result<Json<Value>, Refusal> {
+    only_path(&uri)?;
+    let mut counts = state.read(Reader::by_logbook).await?;
+    let told = state.ask(move |core| {
+        let replica = core.replica();
+        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        let rows: Vec<Value> = replica
+            .state_digests()
+            .into_iter()
+            .map(|(name, state)| {
+                let text = name.to_string();
+                json!({
+                    "name": text,
+                    "station": name.station().map(ToString::to_string),
+                    "month": name.month().map(|month| month.to_string()),
+                    "records": counts.remove(&text).unwrap_or(0),
+                    "vector_digest": hex(&replica.vector_digest(&name)),
+                    "state_digest": hex(&state.to_bytes()),
+                })
+            })
+            .collect();
+        json!({ "epoch": core.epoch().to_string(), "commit": replica.durable_commit().0, "logbooks": rows })
     });
-    let status = if poisoned { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    Ok((status, axum::Json(body)).into_response())
+    Ok(Json(told.await?))
 }
 
-async fn metrics(State(state): State<WebState>) -> Result<Response, WebError> {
+/// Nothing may be asked of these beside what the path says.
+fn only_path(uri: &Uri) -> Result<(), Refusal> {
+    match uri.query() {
+        None | Some("") => Ok(()),
+        Some(query) => {
+            let name = query.split(['=', '&']).next().unwrap_or_default();
+            Err(Refusal::parameter(Fault::Unknown, &name.chars().take(40).collect::<String>()))
+        }
+    }
+}
+
+/// What `/healthz` asks of the hub.
+struct Pulse {
+    figures: HubFigures,
+    is_poisoned: bool,
+    epoch: qianmo_protocol::ids::Epoch,
+    devices: usize,
+    revoked: usize,
+    connected: usize,
+}
+
+fn pulse(core: &HubCore) -> Pulse {
+    let fold = core.replica().control().fold();
+    let revoked = fold.devices().filter(|(_, device)| device.is_revoked()).count();
+    Pulse {
+        figures: figures(core),
+        is_poisoned: core.replica().log_stats().is_poisoned,
+        epoch: core.epoch(),
+        devices: fold.devices().filter(|(_, device)| device.is_enrolled()).count(),
+        revoked,
+        connected: core.connected().len(),
+    }
+}
+
+async fn health(State(state): State<WebState>) -> Result<Response, Refusal> {
+    let pulse = state.ask(pulse).await?;
+    // A model that cannot be read is a thing to be told here, not a reason to tell nothing.
+    let position = state.read(Reader::position).await.unwrap_or(None);
+    let position = position.filter(|position| position.epoch == pulse.epoch);
+    let is_current = position.is_some_and(|position| position.commit >= pulse.figures.commit);
+    let (word, status) = match (pulse.is_poisoned, is_current) {
+        (true, _) => ("read_only", StatusCode::SERVICE_UNAVAILABLE),
+        (false, false) => ("read_model_behind", StatusCode::OK),
+        (false, true) => ("ok", StatusCode::OK),
+    };
+    let body = json!({
+        "status": word,
+        "epoch": pulse.epoch.to_string(),
+        "commit": pulse.figures.commit,
+        "watermark": pulse.figures.watermark,
+        "read_model_commit": position.map(|position| position.commit),
+        "read_model_is_current": is_current,
+        "packs_unjudged": pulse.figures.unjudged,
+        "free_bytes": pulse.figures.free_bytes,
+        "devices": { "enrolled": pulse.devices, "revoked": pulse.revoked, "connected": pulse.connected },
+    });
+    Ok((status, Json(body)).into_response())
+}
+
+async fn metrics(State(state): State<WebState>) -> Result<Response, Refusal> {
     let figures = state.ask(figures).await?;
-    let text = state.shared.metrics.render(&figures);
+    let text = state.metrics().render(&figures);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

@@ -10,9 +10,11 @@ pub mod connection;
 pub mod hub;
 pub mod listener;
 pub mod metrics;
+pub mod pages;
 pub mod projection;
 pub mod registry;
 pub mod server;
+pub mod web;
 
 pub use server::{BindError, RunError, Server, ServerHandle, StartOptions};
 

@@ -1,10 +1,169 @@
-//! The pages for coordinators: the list of records, and one record with its conflicts, history and reviews.
+//! The pages for coordinators: the list of records, and one record with its conflicts, its story and its reviews.
+//!
+//! Chinese first; `?lang=en` on any page gives English, and its links keep it. Without scripts: filters are links and one
+//! form, so the pages work in any WebView. Looking changes nothing; writing comes with logins.
+//!
+//! # Layout
+//!
+//! ```text
+//! list     the list's view         words    every word of the pages, in both languages
+//! record   one record's view       story    its history as sentences
+//! ```
 
+mod list;
+mod record;
+mod story;
+mod words;
+
+use askama::Template;
 use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::get;
 
-use crate::web::WebState;
+use qianmo_forms::Lang;
 
-/// The routes of the pages.
-pub fn routes() -> Router<WebState> {
-    Router::new()
+use crate::projection::{ListCursor, state_label};
+use crate::web::{Asked, Refusal, WebState};
+
+use words::Words;
+
+/// Records on one page.
+const PAGE_RECORDS: usize = 50;
+
+pub(crate) fn routes() -> Router<WebState> {
+    Router::new().route("/", get(index)).route("/records/{id}", get(record_page))
+}
+
+/// What stands around every page.
+struct Chrome {
+    lang: Lang,
+    words: &'static Words,
+    organisation: String,
+    /// This page in the other language.
+    switch: String,
+    /// The list in this language.
+    home: String,
+}
+
+impl Chrome {
+    /// `here` is the address of this page without a language.
+    fn new(state: &WebState, lang: Lang, here: &str) -> Self {
+        let other = match lang {
+            Lang::Zh => Lang::En,
+            Lang::En => Lang::Zh,
+        };
+        Self {
+            lang,
+            words: Words::of(lang),
+            organisation: state.organisation().to_owned(),
+            switch: address(here, other),
+            home: address("/", lang),
+        }
+    }
+
+    const fn tag(&self) -> &'static str {
+        match self.lang {
+            Lang::Zh => "zh-CN",
+            Lang::En => "en",
+        }
+    }
+}
+
+/// An address of ours with a language: Chinese goes without saying.
+fn address(here: &str, lang: Lang) -> String {
+    match lang {
+        Lang::Zh => here.to_owned(),
+        Lang::En if here.contains('?') => format!("{here}&lang=en"),
+        Lang::En => format!("{here}?lang=en"),
+    }
+}
+
+/// A review state, or another mark, as a page shows it.
+struct Badge {
+    /// The class in the style sheet.
+    class: &'static str,
+    text: String,
+}
+
+/// What a record is marked with: its state, and what makes it stand out.
+fn badges(state: &str, is_changed: bool, conflicts: usize, words: &Words) -> Vec<Badge> {
+    let (zh, en) = state_label(state);
+    let class = match state {
+        "approved" => "good",
+        "pending" => "wait",
+        "returned" => "bad",
+        "disagreed" | "unsettled" => "warn",
+        _ => "plain",
+    };
+    let text = match words.lang {
+        Lang::Zh => zh,
+        Lang::En => en,
+    };
+    let mut badges = vec![Badge { class, text: text.to_owned() }];
+    if is_changed {
+        badges.push(Badge { class: "info", text: words.changed.to_owned() });
+    }
+    if conflicts > 0 {
+        badges.push(Badge { class: "bad", text: format!("{} {conflicts}", words.conflict) });
+    }
+    badges
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    chrome: Chrome,
+    status: u16,
+    first: crate::web::Said,
+    second: crate::web::Said,
+    second_tag: &'static str,
+}
+
+/// A refusal as a page, in the language asked for and then in the other.
+pub(crate) fn problem(state: &WebState, refusal: &Refusal, lang: Lang) -> Response {
+    let (first, second, second_tag) = match lang {
+        Lang::Zh => (refusal.zh(), refusal.en(), "en"),
+        Lang::En => (refusal.en(), refusal.zh(), "zh-CN"),
+    };
+    let chrome = Chrome::new(state, lang, "/");
+    let page = ProblemPage { chrome, status: refusal.status().as_u16(), first, second, second_tag };
+    match page.render() {
+        Ok(html) => (refusal.status(), Html(html)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be made");
+            refusal.status().into_response()
+        }
+    }
+}
+
+fn rendered(page: &impl Template) -> Result<Response, Refusal> {
+    let html = page.render().map_err(|error| {
+        tracing::error!(%error, "a page could not be made");
+        Refusal::Internal
+    })?;
+    Ok(Html(html).into_response())
+}
+
+async fn index(State(state): State<WebState>, uri: Uri) -> Result<Response, Refusal> {
+    let asked = Asked::read(&uri, &["cursor", "lang"])?;
+    let (filter, lang) = (asked.filter()?, asked.lang()?);
+    let after = asked.cursor(ListCursor::decode)?;
+    let wanted = filter.clone();
+    let read = state.read(move |reader| {
+        Ok(list::Found {
+            counts: reader.counts(&wanted)?,
+            places: reader.places()?,
+            page: reader.newest(&wanted, after, PAGE_RECORDS)?,
+        })
+    });
+    let found = read.await?;
+    rendered(&list::ListView::new(&state, lang, filter, after, found))
+}
+
+async fn record_page(State(state): State<WebState>, Path(id): Path<String>, uri: Uri) -> Result<Response, Refusal> {
+    let lang = Asked::read(&uri, &["lang"])?.lang()?;
+    let full = state.full(&id).await?;
+    rendered(&record::RecordPage::new(&state, lang, &full))
 }

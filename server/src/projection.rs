@@ -1,15 +1,23 @@
 //! The read model: records in SQLite, for lists, filters, pages and change feeds.
 //!
-//! It follows from the pack log and may be deleted while the hub is stopped. After every batch the hub's thread writes the
-//! records that changed, together with the cursor (epoch, commit), in one transaction; a cursor that is not the store's
-//! means that something is missing, and the model is built anew. Pages and the API read it over their own connections and
-//! never hold up the hub.
+//! It follows from the pack log and may be deleted while the hub is stopped. After every batch, when the batch's
+//! acknowledgements are on their way, the hub's thread writes the records that changed, together with the cursor (epoch,
+//! commit), in one transaction; a cursor that is not the store's means that something is missing, and the model is built
+//! anew. So is one in which a bit turned: every row carries a checksum that is looked at when the model is opened. Pages
+//! and the API read it over their own connection and never hold up the hub.
 //!
 //! # Invariants
 //!
 //! 1. What the model says of a record is what the replica says (`projection_equals_the_replica_after_random_batches`).
-//! 2. A deleted, cut or foreign file costs time, not records (`projection_is_built_anew_when_its_file_is_gone_or_no_database`).
-//! 3. The order of the change feed is that of the log's commits, so it is the same after a rebuild.
+//! 2. A deleted, cut, damaged or foreign file costs time, not records
+//!    (`projection_is_built_anew_after_deletion_truncation_and_bit_flips`).
+//! 3. The change feed follows the log's commits: a cursor from before a rebuild misses nothing after it
+//!    (`feed_cursor_from_before_a_rebuild_misses_nothing`).
+//! 4. Records that are erased or held leave nothing but their id (`erased_and_held_records_disappear`).
+//!
+//! # Limits
+//!
+//! [`PAGE_MAX`] records of an answer; [`REBUILD_BATCH`] records of a transaction while the model is built anew.
 //!
 //! # Failure
 //!
@@ -30,13 +38,14 @@ use qianmo_replica::replica::{Replica, ReplicaError};
 
 use crate::hub::{HubCore, RoundFollower};
 
+pub(crate) use mask::HIDDEN;
 pub use mask::{Mask, MaskError, Personal};
-pub use query::{Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Reader, RowConflict, Totals};
-pub use row::{ProjectedRecord, state_label, state_word};
+pub use query::{Counts, Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Places, Reader};
+pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, state_label, state_word};
 pub(crate) use row::{conflict_word, scalar_json};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 /// Records written in one transaction when the model is built anew.
 const REBUILD_BATCH: usize = 500;
 
@@ -60,20 +69,15 @@ CREATE TABLE record (
     state TEXT NOT NULL,
     changed_after_approval INTEGER NOT NULL,
     conflicts INTEGER NOT NULL,
+    conflict_list TEXT NOT NULL,
     heads TEXT NOT NULL,
     fields TEXT NOT NULL,
-    repeats TEXT NOT NULL
+    repeats TEXT NOT NULL,
+    checksum BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX record_feed ON record (touched, id);
 CREATE INDEX record_newest ON record (gone, created_at DESC, id DESC);
 CREATE INDEX record_place ON record (gone, station, month, created_at DESC, id DESC);
-CREATE TABLE conflict (
-    record BLOB NOT NULL,
-    path TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    candidates INTEGER NOT NULL,
-    PRIMARY KEY (record, path)
-) WITHOUT ROWID;
 ";
 
 /// Why the read model cannot be used.
@@ -151,8 +155,11 @@ impl Projection {
         } else if version != SCHEMA_VERSION {
             return Err(rusqlite::Error::InvalidQuery);
         }
-        connection.query_row("SELECT count(*) FROM cursor", [], |row| row.get::<_, i64>(0))?;
         make_private(path);
+        let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if verdict != "ok" || !row::are_sound(&connection)? {
+            return Err(rusqlite::Error::InvalidQuery);
+        }
         Ok(connection)
     }
 
@@ -184,7 +191,7 @@ impl Projection {
     /// [`ProjectionError`].
     pub fn rebuild(&mut self, replica: &Replica, position: Position) -> Result<(), ProjectionError> {
         let started = std::time::Instant::now();
-        self.connection.execute_batch("BEGIN; DELETE FROM cursor; DELETE FROM record; DELETE FROM conflict; COMMIT")?;
+        self.connection.execute_batch("BEGIN; DELETE FROM cursor; DELETE FROM record; COMMIT")?;
         let all = replica.all_records()?;
         for chunk in all.chunks(REBUILD_BATCH) {
             let transaction = self.connection.transaction()?;

@@ -30,13 +30,13 @@ use qianmo_protocol::ids::{DeviceId, EntryHash};
 use qianmo_protocol::time::UnixMillis;
 
 use crate::admin::{self, Folder, OpenHubError, OpenedHub};
-use crate::api::{self, BehindProxy, WebState};
 use crate::config::ServerConfig;
 use crate::hub::{Clock, ClockCheck, HubError, HubHandle, HubLimits, HubStopped, HubThread};
 use crate::listener::{Connections, ListenError, Listener, ListenerConfig};
 use crate::metrics::Metrics;
 use crate::projection::{MaskError, Projection, ProjectionError, Projector};
 use crate::registry::{Registry, RegistryError};
+use crate::web::{self, BehindProxy, WebState};
 
 use sessions::Sessions;
 
@@ -311,7 +311,7 @@ impl Server {
     pub async fn run(self) -> Result<(), RunError> {
         let ServerHandle { hub, stop, .. } = self.handle;
         let mut stopping = stop.subscribe();
-        let web = tokio::spawn(api::serve(self.web, self.state, stop.subscribe()));
+        let web = tokio::spawn(web::serve(self.web, self.state, stop.subscribe()));
         let time = tokio::spawn(keep_time(hub.clone()));
         tokio::select! {
             // An error means that nobody can say stop any more: then the hub's own end is waited for.

@@ -1,55 +1,212 @@
-//! The hub's web: one router over the JSON API ([`crate::api`]) and the pages ([`crate::pages`]).
+//! The hub's web: pages for coordinators ([`crate::pages`]) and JSON for dashboards ([`crate::api`]). Reading only.
 //!
-//! It reads the projection over its own connection and asks the hub's thread only for one record's detail and for its
-//! status, so that no reader holds up an acknowledgement.
+//! Lists come from the read model over a connection of their own and cost the hub nothing; one record with its history is
+//! read on the hub's thread between two batches. No scripts, no foreign requests; the compiled templates escape every
+//! text; personal fields are always masked, for there is no login yet.
+//!
+//! # Flow
+//!
+//! ```text
+//! request ─> guard: host, length, method, free place ─> api | pages ─> answer, or a refusal
+//!            guard <─ a refusal becomes JSON or a page in two languages; every answer gets the headers
+//! ```
+//!
+//! # Limits
+//!
+//! [`REQUESTS_MAX`], [`URI_BYTES_MAX`], [`BODY_BYTES_MAX`], [`ANSWER_WITHIN`].
+//!
+//! # Failure
+//!
+//! [`Refusal`]: what whoever asked is told. What happened in detail stands in the log.
 
-use std::net::SocketAddr;
+mod asked;
+mod guard;
+mod refusal;
+mod teller;
+mod times;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header;
+use axum::middleware;
+use axum::response::IntoResponse;
+use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+
+use qianmo_protocol::ids::{DeviceId, DocId};
+use qianmo_replica::replica::RecordDetail;
 
 use crate::admin::Folder;
-use crate::hub::HubHandle;
-use crate::projection::{ProjectionError, Reader};
+use crate::hub::{HubCore, HubError, HubHandle};
+use crate::metrics::Metrics;
+use crate::projection::{Mask, MaskError, Personal, ProjectionError, Reader};
 
-/// What the API and the pages share.
+pub(crate) use asked::Asked;
+pub(crate) use refusal::{Fault, Refusal, Said};
+pub(crate) use teller::Teller;
+pub(crate) use times::{minute, rfc3339};
+
+/// Most requests at work at a time.
+const REQUESTS_MAX: usize = 64;
+/// Most bytes of a request's path and query.
+const URI_BYTES_MAX: usize = 4_096;
+/// Most bytes of a request's body; nothing here takes one.
+const BODY_BYTES_MAX: usize = 1_024;
+/// How long the hub may take for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+const STYLE: &str = include_str!("../templates/style.css");
+
+/// What requests work with. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WebState {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     hub: HubHandle,
-    reader: std::sync::Arc<Reader>,
-    name: String,
-    address: SocketAddr,
+    projection: PathBuf,
+    reader: Mutex<Option<Arc<Reader>>>,
+    mask: Mask,
+    organisation: String,
+    metrics: Metrics,
+    requests: Semaphore,
+    hosts: guard::Hosts,
+}
+
+/// Whether a proxy that speaks TLS stands before the hub. Then it is the proxy that knows the hub's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BehindProxy {
+    /// No: only this machine's own names are answered to.
+    No,
+    /// Yes.
+    Yes,
+}
+
+/// One record with everything about it, and what people call the devices it was written on.
+#[derive(Debug)]
+pub(crate) struct Full {
+    pub(crate) detail: RecordDetail,
+    pub(crate) devices: BTreeMap<DeviceId, String>,
 }
 
 impl WebState {
-    /// For a hub whose projection is open.
+    /// For a hub whose read model lies in this folder.
     ///
     /// # Errors
-    /// [`ProjectionError`] when the projection cannot be read.
-    pub fn new(hub: HubHandle, folder: &Folder, name: &str, address: SocketAddr) -> Result<Self, ProjectionError> {
-        let reader = std::sync::Arc::new(Reader::open(&folder.projection())?);
-        Ok(Self { hub, reader, name: name.to_owned(), address })
+    /// [`MaskError`] when the shipped forms cannot be read.
+    pub fn new(
+        hub: HubHandle,
+        folder: &Folder,
+        organisation: &str,
+        proxy: BehindProxy,
+        metrics: Metrics,
+    ) -> Result<Self, MaskError> {
+        let shared = Shared {
+            hub,
+            projection: folder.projection(),
+            reader: Mutex::new(None),
+            mask: Mask::new(Personal::Masked)?,
+            organisation: organisation.to_owned(),
+            metrics,
+            requests: Semaphore::new(REQUESTS_MAX),
+            hosts: guard::Hosts::new(proxy),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(crate) fn mask(&self) -> &Mask {
+        &self.shared.mask
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn organisation(&self) -> &str {
+        &self.shared.organisation
+    }
+
+    fn reader(&self) -> Result<Arc<Reader>, ProjectionError> {
+        let mut reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = reader.as_ref() {
+            return Ok(Arc::clone(reader));
+        }
+        let opened = Arc::new(Reader::open(&self.shared.projection)?);
+        *reader = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Reads the model on a thread that may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, ProjectionError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let state = self.clone();
+        let reading = tokio::task::spawn_blocking(move || read(&*state.reader()?));
+        let read = tokio::time::timeout(ANSWER_WITHIN, reading).await.map_err(|_| Refusal::Unavailable)?;
+        Ok(read.map_err(|_| Refusal::Internal)??)
+    }
+
+    /// Asks the hub.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&HubCore) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let asked = self.shared.hub.run(move |core, _| ask(core));
+        let answer = tokio::time::timeout(ANSWER_WITHIN, asked).await.map_err(|_| Refusal::Unavailable)?;
+        answer.map_err(|_| Refusal::Unavailable)
+    }
+
+    /// One record with everything about it, from the hub itself.
+    pub(crate) async fn full(&self, id: &str) -> Result<Full, Refusal> {
+        let id = DocId::from_hex(id).ok_or(Refusal::NoRecord)?;
+        let read = self.ask(move |core| full(core, &id)).await?;
+        read.map_err(|error| {
+            tracing::error!(error = &error as &dyn core::error::Error, "a record could not be read");
+            Refusal::Internal
+        })?
+        .ok_or(Refusal::NoRecord)
     }
 }
 
-/// Everything the web answers.
-#[must_use]
-pub fn router(state: WebState) -> axum::Router {
-    crate::api::routes().merge(crate::pages::routes()).with_state(state)
+fn full(core: &HubCore, id: &DocId) -> Result<Option<Full>, HubError> {
+    let Some(detail) = core.replica().record(id)? else { return Ok(None) };
+    let devices = core.devices()?.into_iter().filter_map(|row| Some((row.device, row.label?))).collect();
+    Ok(Some(Full { detail, devices }))
 }
 
-/// Serves until told to stop.
+/// Every route.
+pub fn router(state: WebState) -> Router {
+    crate::api::routes()
+        .merge(crate::pages::routes())
+        .route("/static/style.css", get(style))
+        .fallback(|| async { Refusal::NoPage })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+        .with_state(state)
+}
+
+/// Serves until told to stop, then finishes what was asked.
 ///
 /// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    state: WebState,
-    mut stopping: watch::Receiver<bool>,
-) -> std::io::Result<()> {
+/// When the socket fails.
+pub async fn serve(listener: TcpListener, state: WebState, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
     let stopped = async move {
         // An error means that nobody can say stop any more.
-        stopping.wait_for(|stop| *stop).await.map(drop).unwrap_or_default();
+        stop.wait_for(|stop| *stop).await.map(drop).unwrap_or_default();
     };
     axum::serve(listener, router(state)).with_graceful_shutdown(stopped).await
+}
+
+async fn style() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=600")];
+    (headers, STYLE)
 }

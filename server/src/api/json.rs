@@ -1,61 +1,15 @@
-//! The JSON that dashboards and scripts pull.
+//! Records as programs read them. The words and keys here are promises: they may be added to, never changed.
 
-use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use qianmo_forms::Form;
-use qianmo_protocol::ids::DocId;
-use qianmo_protocol::record::{Candidate, FieldPath};
+use qianmo_forms::Lang;
+use qianmo_protocol::change::Scalar;
+use qianmo_protocol::record::{FieldConflict, FieldPath};
 use qianmo_protocol::review::Standing;
-use qianmo_replica::replica::{HistoryView, RecordDetail, ReviewView};
+use qianmo_replica::replica::{HistoryView, ReviewView};
 
-use super::text::rfc3339;
-use super::{WebError, WebState};
-use crate::projection::{FeedCursor, Filter, Mask, ProjectedRecord, Reader, conflict_word, scalar_json, state_word};
-
-/// Records of a page when nobody says how many.
-const LIMIT_DEFAULT: usize = 100;
-
-/// What may be asked of a list of records.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    station: Option<String>,
-    month: Option<String>,
-    form: Option<String>,
-    state: Option<String>,
-    conflicts: Option<bool>,
-    limit: Option<usize>,
-    cursor: Option<String>,
-}
-
-pub(super) async fn records(
-    State(state): State<WebState>,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<Value>, WebError> {
-    let Query(query) =
-        query.map_err(|_| WebError::BadRequest("use station, month, form, state, conflicts, limit and cursor"))?;
-    let cursor = query
-        .cursor
-        .as_deref()
-        .map(|text| FeedCursor::decode(text).ok_or(WebError::BadRequest("the cursor is not one this hub gave out")));
-    let cursor = cursor.transpose()?;
-    let filter = Filter {
-        station: query.station,
-        month: query.month,
-        form: query.form,
-        state: query.state,
-        only_conflicts: query.conflicts.unwrap_or(false),
-    };
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-    let feed = state.read(move |reader| reader.feed(&filter, cursor, limit)).await?.ok_or(WebError::CursorGone)?;
-    let mask = &state.shared.mask;
-    let records: Vec<Value> = feed.records.iter().map(|record| record_json(mask, record)).collect();
-    Ok(Json(json!({ "records": records, "cursor": feed.next.encode(), "has_more": feed.has_more })))
-}
+use crate::projection::{Mask, ProjectedRecord, conflict_word, state_label};
+use crate::web::{Full, Teller, rfc3339};
 
 /// One record as the API and exports tell it.
 pub(crate) fn record_json(mask: &Mask, record: &ProjectedRecord) -> Value {
@@ -71,159 +25,162 @@ pub(crate) fn record_json(mask: &Mask, record: &ProjectedRecord) -> Value {
         "month": record.month,
         "form": record.form,
         "form_version": record.form_version,
+        "form_label_zh": form.map(|form| form.label().zh.as_str()),
+        "form_label_en": form.map(|form| form.label().en.as_str()),
         "author": record.author,
         "created_at": rfc3339(record.created_at),
         "state": record.state,
+        "state_zh": state_label(&record.state).0,
         "changed_after_approval": record.changed_after_approval,
-        "conflicts": record.conflicts,
-        "version": record.heads,
+        "conflicts": record.conflicts.len(),
+        "conflict_list": record.conflicts,
+        "heads": record.heads,
         "fields": mask.fields(form, record.fields.clone()),
         "repeats": mask.repeats(form, record.repeats.clone()),
     })
 }
 
-pub(super) fn parse_id(text: &str) -> Result<DocId, WebError> {
-    DocId::from_hex(text).ok_or(WebError::NotFound)
+/// One record with everything about it.
+pub(super) fn full_json(mask: &Mask, full: &Full) -> Value {
+    let detail = &full.detail;
+    let record = ProjectedRecord::of(&detail.row);
+    let teller = Teller::new(mask, &record.form, record.form_version);
+    let mut told = record_json(mask, &record);
+    let list = |values: Vec<Value>| Value::Array(values);
+    let rest = [
+        ("answers", list(answers(&teller, full))),
+        ("conflict_list", list(detail.row.conflicts.iter().map(|one| conflict_json(&teller, one)).collect())),
+        ("history", list(detail.history.iter().map(|one| history_json(&teller, full, one)).collect())),
+        ("reviews", list(detail.reviews.iter().map(|one| review_json(&teller, one)).collect())),
+        ("held", list(detail.held.iter().map(|(change, code)| held_json(change, *code)).collect())),
+    ];
+    if let Some(told) = told.as_object_mut() {
+        told.extend(rest.map(|(name, value)| (name.to_owned(), value)));
+    }
+    told
 }
 
-/// One record with everything about it, from the hub itself.
-pub(super) async fn detail(state: &WebState, id: DocId) -> Result<RecordDetail, WebError> {
-    let read = state.ask(move |core| core.replica().record(&id)).await?;
-    let read = read.map_err(|error| {
-        tracing::error!(error = &error as &dyn core::error::Error, "a record could not be read");
-        WebError::Internal
-    })?;
-    read.ok_or(WebError::NotFound)
+fn held_json(change: &qianmo_protocol::ids::ChangeHash, code: u16) -> Value {
+    json!({ "change": change.to_string(), "code": code })
 }
 
-pub(super) async fn record(State(state): State<WebState>, Path(id): Path<String>) -> Result<Json<Value>, WebError> {
-    let detail = detail(&state, parse_id(&id)?).await?;
-    let mask = &state.shared.mask;
-    let projected = ProjectedRecord::of(&detail.row);
-    let form = mask.form(&projected.form, projected.form_version);
-    let mut record = record_json(mask, &projected);
-    let conflicts: Vec<Value> = detail
-        .row
-        .conflicts
+/// Every answer with its label and unit: in the order of the form, then what the form does not know.
+fn answers(teller: &Teller<'_>, full: &Full) -> Vec<Value> {
+    let fields = &full.detail.row.view.fields;
+    let known: Vec<&str> =
+        teller.form().into_iter().flat_map(|form| form.fields()).map(|field| field.name.as_str()).collect();
+    let unknown = fields.keys().map(String::as_str).filter(|name| !known.contains(name));
+    let answer = |name: &str| {
+        let path = FieldPath::Field(name.to_owned());
+        let mut told = value_json(teller, &path, fields.get(name)?);
+        told.insert("name".to_owned(), json!(name));
+        Some(Value::Object(told))
+    };
+    known.iter().copied().chain(unknown).filter_map(answer).collect()
+}
+
+/// A value with its label and unit, as programs and as people read it.
+fn value_json(teller: &Teller<'_>, path: &FieldPath, value: &Scalar) -> Map<String, Value> {
+    let mut told = label_json(teller, path);
+    told.insert("value".to_owned(), teller.json(path, value));
+    told.insert("text_zh".to_owned(), json!(teller.text(path, value, Lang::Zh)));
+    told.insert("text_en".to_owned(), json!(teller.text(path, value, Lang::En)));
+    told
+}
+
+fn label_json(teller: &Teller<'_>, path: &FieldPath) -> Map<String, Value> {
+    [
+        ("label_zh", json!(teller.label(path, Lang::Zh))),
+        ("label_en", json!(teller.label(path, Lang::En))),
+        ("unit_zh", json!(teller.unit(path, Lang::Zh))),
+        ("unit_en", json!(teller.unit(path, Lang::En))),
+        ("masked", json!(teller.is_masked(path))),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+fn conflict_json(teller: &Teller<'_>, conflict: &FieldConflict) -> Value {
+    let path = &conflict.path;
+    let candidates: Vec<Value> = conflict
+        .candidates
         .iter()
-        .map(|conflict| {
-            let candidates: Vec<Value> =
-                conflict.candidates.iter().map(|one| candidate_json(mask, form, &conflict.path, one)).collect();
+        .map(|candidate| {
             json!({
-                "path": conflict.path.to_string(),
-                "kind": conflict_word(conflict.kind),
-                "candidates": candidates,
+                "value": teller.json(path, &candidate.value),
+                "text_zh": teller.text(path, &candidate.value, Lang::Zh),
+                "text_en": teller.text(path, &candidate.value, Lang::En),
+                "person": candidate.person.as_ref().map(ToString::to_string),
+                "time": rfc3339(candidate.time.0),
+                "change": candidate.change.to_string(),
             })
         })
         .collect();
-    if let Some(record) = record.as_object_mut() {
-        let history: Vec<Value> = detail.history.iter().map(|one| history_json(mask, form, one)).collect();
-        let reviews: Vec<Value> = detail.reviews.iter().map(|one| review_json(mask, one)).collect();
-        let held: Vec<Value> =
-            detail.held.iter().map(|(change, code)| json!({ "change": change.to_string(), "code": code })).collect();
-        record.insert("conflicts".to_owned(), Value::Array(conflicts));
-        record.insert("history".to_owned(), Value::Array(history));
-        record.insert("reviews".to_owned(), Value::Array(reviews));
-        record.insert("held".to_owned(), Value::Array(held));
-        record.insert("review_state".to_owned(), json!(state_word(detail.row.review.status)));
-    }
-    Ok(Json(record))
+    let mut told = label_json(teller, path);
+    told.insert("path".to_owned(), json!(path.to_string()));
+    told.insert("kind".to_owned(), json!(conflict_word(conflict.kind)));
+    told.insert("candidates".to_owned(), Value::Array(candidates));
+    Value::Object(told)
 }
 
-fn candidate_json(mask: &Mask, form: Option<&Form>, path: &FieldPath, candidate: &Candidate) -> Value {
-    json!({
-        "value": mask.value(form, path, scalar_json(&candidate.value)),
-        "person": candidate.person.as_ref().map(ToString::to_string),
-        "time": rfc3339(candidate.time.0),
-        "change": candidate.change.to_string(),
-    })
-}
-
-fn history_json(mask: &Mask, form: Option<&Form>, history: &HistoryView) -> Value {
+fn history_json(teller: &Teller<'_>, full: &Full, history: &HistoryView) -> Value {
     let story = &history.story;
     let edits: Vec<Value> = story
         .edits
         .iter()
         .map(|edit| {
-            let before = edit.before.as_ref().map(|value| mask.value(form, &edit.path, scalar_json(value)));
-            let after = mask.value(form, &edit.path, scalar_json(&edit.after));
-            json!({ "path": edit.path.to_string(), "before": before, "after": after })
+            json!({
+                "path": edit.path.to_string(),
+                "label_zh": teller.label(&edit.path, Lang::Zh),
+                "label_en": teller.label(&edit.path, Lang::En),
+                "before": edit.before.as_ref().map(|value| teller.json(&edit.path, value)),
+                "after": teller.json(&edit.path, &edit.after),
+            })
         })
         .collect();
     json!({
         "change": story.hash.to_string(),
         "person": story.person.as_ref().map(ToString::to_string),
         "device": history.device.map(|device| device.to_string()),
+        "device_label": history.device.and_then(|device| full.devices.get(&device)),
         "time": rfc3339(story.time.0),
         "edits": edits,
         "resolved": story.resolved.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
-fn review_json(mask: &Mask, review: &ReviewView) -> Value {
+fn review_json(teller: &Teller<'_>, review: &ReviewView) -> Value {
     let event = &review.event;
+    let notes: Vec<Value> = event
+        .field_notes
+        .iter()
+        .map(|(path, note)| {
+            json!({
+                "path": path.to_string(),
+                "label_zh": teller.label(path, Lang::Zh),
+                "label_en": teller.label(path, Lang::En),
+                "note": teller.mask().note(note),
+            })
+        })
+        .collect();
     json!({
         "id": review.id.to_string(),
         "kind": event.kind.word(),
         "person": event.person.to_string(),
         "time": rfc3339(event.time.0),
         "reasons": event.reasons.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "note": mask.note(&event.note),
-        "field_notes": event
-            .field_notes
-            .iter()
-            .map(|(path, note)| json!({ "path": path.to_string(), "note": mask.note(note) }))
-            .collect::<Vec<_>>(),
+        "note": teller.mask().note(&event.note),
+        "field_notes": notes,
+        "imported": event.provenance == qianmo_protocol::review::Provenance::Imported,
         "standing": standing_word(review.standing),
     })
 }
 
-pub(super) const fn standing_word(standing: Standing) -> &'static str {
+const fn standing_word(standing: Standing) -> &'static str {
     match standing {
         Standing::Admitted => "counts",
         Standing::ErasedOrHeld => "held",
-        Standing::HeldForRole => "without-effect",
+        Standing::HeldForRole => "without_effect",
     }
-}
-
-pub(super) async fn conflicts(State(state): State<WebState>) -> Result<Json<Value>, WebError> {
-    let conflicts = state.read(Reader::conflicts).await?;
-    let conflicts: Vec<Value> = conflicts
-        .into_iter()
-        .map(|conflict| {
-            json!({
-                "record": conflict.record.to_string(),
-                "path": conflict.path,
-                "kind": conflict.kind,
-                "candidates": conflict.candidates,
-            })
-        })
-        .collect();
-    Ok(Json(json!({ "conflicts": conflicts })))
-}
-
-pub(super) async fn logbooks(State(state): State<WebState>) -> Result<Json<Value>, WebError> {
-    use qianmo_protocol::session::Shelf as _;
-    let logbooks = state
-        .ask(|core| {
-            let replica = core.replica();
-            let row = |(name, digest): (qianmo_protocol::ids::LogbookName, qianmo_protocol::digest::StateDigest)| {
-                let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
-                json!({
-                    "logbook": name.to_string(),
-                    "tips": replica.vector(&name).0.len(),
-                    "vector_digest": hex(&replica.vector_digest(&name)),
-                    "state_digest": hex(&digest.to_bytes()),
-                })
-            };
-            let rows: Vec<Value> = replica.state_digests().into_iter().map(row).collect();
-            json!({
-                "epoch": core.epoch().to_string(),
-                "commit": replica.durable_commit().0,
-                "watermark": core.watermark(),
-                "logbooks": rows,
-            })
-        })
-        .await?;
-    Ok(Json(logbooks))
 }

@@ -1,12 +1,12 @@
-//! Hiding personal data: what a form marks as personal, and numbers of persons in free text.
+//! Hiding personal data: what a form marks as personal, and numbers of persons in free text. Exact positions become rough ones.
 
 use serde_json::Value;
 
-use qianmo_forms::{Form, FormError, FormSet, personal};
+use qianmo_forms::{Field, FieldType, Form, FormError, FormSet, personal};
 use qianmo_protocol::record::FieldPath;
 
 /// What is shown in place of a personal value.
-const HIDDEN: &str = "•••";
+pub(crate) const HIDDEN: &str = "•••";
 
 /// Whether personal data is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Mask {
         self.forms.get_version(form, version).or_else(|| self.forms.get(form))
     }
 
-    /// A value as it may be shown. Of a form that is not known, every text is hidden: it may be anything.
+    /// A value as it may be shown. What no form describes is hidden: it may be anything.
     #[must_use]
     pub fn value(&self, form: Option<&Form>, path: &FieldPath, value: Value) -> Value {
         let (repeat, name) = match path {
@@ -111,10 +111,20 @@ impl Mask {
             Some(repeat) => form.repeats().iter().find(|known| known.name == repeat)?.field(name),
         });
         match (field, value) {
-            (Some(field), _) if field.personal => Value::String(HIDDEN.to_owned()),
+            (Some(field), value) if field.personal => hidden(field, &value),
             (Some(_), Value::String(text)) => Value::String(personal::mask(&text).unwrap_or(text)),
-            (None, Value::String(_)) => Value::String(HIDDEN.to_owned()),
-            (Some(_) | None, value) => value,
+            (Some(_), value) => value,
+            (None, _) => Value::String(HIDDEN.to_owned()),
         }
+    }
+}
+
+/// A position is shown to about a kilometre, everything else not at all.
+fn hidden(field: &Field, value: &Value) -> Value {
+    let is_position = matches!(field.field_type, FieldType::Latitude | FieldType::Longitude);
+    let degrees = value.as_str().filter(|_| is_position).and_then(|text| text.parse::<f64>().ok());
+    match degrees.filter(|degrees| degrees.is_finite()) {
+        Some(degrees) => Value::String(format!("{degrees:.2}")),
+        None => Value::String(HIDDEN.to_owned()),
     }
 }

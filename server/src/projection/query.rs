@@ -4,6 +4,7 @@
 //!
 //! [`PAGE_MAX`] records at a time; a cursor says where the next page begins, and stays right while records change.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +32,8 @@ pub struct Filter {
     pub state: Option<String>,
     /// Only those with a conflict.
     pub only_conflicts: bool,
+    /// Only those that were approved and changed since.
+    pub only_changed: bool,
 }
 
 /// A place in the change feed: opaque to whoever holds it.
@@ -110,29 +113,34 @@ pub struct ListPage {
     pub next: Option<ListCursor>,
 }
 
-/// A conflict in the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowConflict {
-    /// The record.
-    pub record: DocId,
-    /// Where in it.
-    pub path: String,
-    /// How it came about.
-    pub kind: String,
-    /// How many values stand against each other.
-    pub candidates: u32,
-}
-
-/// Counts for the head of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Records that are not gone.
+/// How many records there are of each sort.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// All that are not gone.
     pub records: u64,
-    /// Those that a coordinator has to look at.
-    pub pending: u64,
-    /// Those with a conflict.
+    /// By the word of their review state.
+    pub by_state: BTreeMap<String, u64>,
+    /// Approved, and changed since.
+    pub changed: u64,
+    /// With a conflict.
     pub conflicts: u64,
 }
+
+/// What there are records of, for a page's filters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Places {
+    /// Stations, ascending.
+    pub stations: Vec<String>,
+    /// Months, newest first.
+    pub months: Vec<String>,
+    /// Forms, ascending.
+    pub forms: Vec<String>,
+}
+
+/// What a filter asks of a record, as `?3` to `?8` of [`page`].
+const MATCHES: &str = "gone = 0 AND (?3 IS NULL OR station = ?3) AND (?4 IS NULL OR month = ?4) \
+                       AND (?5 IS NULL OR form = ?5) AND (?6 IS NULL OR state = ?6) \
+                       AND (NOT ?7 OR conflicts > 0) AND (NOT ?8 OR changed_after_approval)";
 
 /// The model, open for reading.
 #[derive(Debug)]
@@ -174,7 +182,8 @@ impl Reader {
         Ok(position(&self.lock())?)
     }
 
-    /// What changed after a place of the feed, in the order of the log. Records that were erased come as gone.
+    /// What changed after a place of the feed, in the order of the log. Records that were erased or are held come as gone,
+    /// but only to one who asks for what came after a place: a newcomer never saw them.
     ///
     /// `None` when the cursor is of another epoch: whoever asks must begin anew.
     ///
@@ -191,27 +200,11 @@ impl Reader {
         if after.is_some_and(|cursor| cursor.epoch != epoch) {
             return Ok(None);
         }
-        let limit = limit.clamp(1, PAGE_MAX);
         let start = after.unwrap_or(FeedCursor { epoch, touched: 0, id: DocId([0; 16]) });
-        let sql = format!(
-            "SELECT {COLUMNS} FROM record WHERE (touched, id) > (?1, ?2) \
-             AND (gone OR ((?3 IS NULL OR station = ?3) AND (?4 IS NULL OR month = ?4) AND (?5 IS NULL OR form = ?5) \
-             AND (?6 IS NULL OR state = ?6) AND (NOT ?7 OR conflicts > 0))) ORDER BY touched, id LIMIT ?8"
-        );
-        let mut statement = connection.prepare_cached(&sql)?;
-        let values = params![
-            i64::try_from(start.touched).unwrap_or(i64::MAX),
-            start.id.0,
-            filter.station,
-            filter.month,
-            filter.form,
-            filter.state,
-            filter.only_conflicts,
-            i64::try_from(limit + 1).unwrap_or(i64::MAX),
-        ];
-        let mut records = statement.query_map(values, row::read)?.collect::<Result<Vec<_>, _>>()?;
-        let has_more = records.len() > limit;
-        records.truncate(limit);
+        let touched = i64::try_from(start.touched).unwrap_or(i64::MAX);
+        let gone = if after.is_some() { "gone OR" } else { "" };
+        let rest = format!("(touched, id) > (?1, ?2) AND ({gone} ({MATCHES})) ORDER BY touched, id LIMIT ?9");
+        let (records, has_more) = page(&connection, &rest, (touched, start.id), filter, limit)?;
         let next = records.last().map_or(start, |last| FeedCursor { epoch, touched: last.touched, id: last.id });
         Ok(Some(Feed { records, next, has_more }))
     }
@@ -226,29 +219,9 @@ impl Reader {
         after: Option<ListCursor>,
         limit: usize,
     ) -> Result<ListPage, ProjectionError> {
-        let connection = self.lock();
-        let limit = limit.clamp(1, PAGE_MAX);
         let start = after.unwrap_or(ListCursor { created_at: i64::MAX, id: DocId([0xff; 16]) });
-        let sql = format!(
-            "SELECT {COLUMNS} FROM record WHERE gone = 0 AND (created_at, id) < (?1, ?2) \
-             AND (?3 IS NULL OR station = ?3) AND (?4 IS NULL OR month = ?4) AND (?5 IS NULL OR form = ?5) \
-             AND (?6 IS NULL OR state = ?6) AND (NOT ?7 OR conflicts > 0) \
-             ORDER BY created_at DESC, id DESC LIMIT ?8"
-        );
-        let mut statement = connection.prepare_cached(&sql)?;
-        let values = params![
-            start.created_at,
-            start.id.0,
-            filter.station,
-            filter.month,
-            filter.form,
-            filter.state,
-            filter.only_conflicts,
-            i64::try_from(limit + 1).unwrap_or(i64::MAX),
-        ];
-        let mut records = statement.query_map(values, row::read)?.collect::<Result<Vec<_>, _>>()?;
-        let has_more = records.len() > limit;
-        records.truncate(limit);
+        let rest = format!("(created_at, id) < (?1, ?2) AND {MATCHES} ORDER BY created_at DESC, id DESC LIMIT ?9");
+        let (records, has_more) = page(&self.lock(), &rest, (start.created_at, start.id), filter, limit)?;
         let last = records.last().map(|last| ListCursor { created_at: last.created_at, id: last.id });
         Ok(ListPage { next: last.filter(|_| has_more), records })
     }
@@ -264,55 +237,82 @@ impl Reader {
         Ok(statement.query_row([id.0], row::read).optional()?)
     }
 
-    /// Conflicts, by record; at most [`PAGE_MAX`].
+    /// Counts over the stations, months and forms of a filter; what else it asks does not matter here.
     ///
     /// # Errors
     /// [`ProjectionError::Sqlite`].
-    pub fn conflicts(&self) -> Result<Vec<RowConflict>, ProjectionError> {
+    pub fn counts(&self, filter: &Filter) -> Result<Counts, ProjectionError> {
         let connection = self.lock();
-        let mut statement = connection
-            .prepare_cached("SELECT record, path, kind, candidates FROM conflict ORDER BY record, path LIMIT ?1")?;
-        let read = |row: &rusqlite::Row<'_>| {
-            Ok(RowConflict {
-                record: DocId(row.get(0)?),
-                path: row.get(1)?,
-                kind: row.get(2)?,
-                candidates: row.get(3)?,
-            })
-        };
-        let limit = i64::try_from(PAGE_MAX).unwrap_or(i64::MAX);
-        Ok(statement.query_map([limit], read)?.collect::<Result<Vec<_>, _>>()?)
+        let mut statement = connection.prepare_cached(
+            "SELECT state, count(*), sum(changed_after_approval), sum(conflicts > 0) FROM record WHERE gone = 0 \
+             AND (?1 IS NULL OR station = ?1) AND (?2 IS NULL OR month = ?2) AND (?3 IS NULL OR form = ?3) \
+             GROUP BY state",
+        )?;
+        let mut rows = statement.query(params![filter.station, filter.month, filter.form])?;
+        let mut counts = Counts::default();
+        while let Some(row) = rows.next()? {
+            let number =
+                |at: usize| -> Result<u64, rusqlite::Error> { Ok(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0)) };
+            counts.records += number(1)?;
+            counts.changed += number(2)?;
+            counts.conflicts += number(3)?;
+            counts.by_state.insert(row.get(0)?, number(1)?);
+        }
+        Ok(counts)
     }
 
-    /// Counts over everything.
+    /// How many records each logbook has, by the name people read.
     ///
     /// # Errors
     /// [`ProjectionError::Sqlite`].
-    pub fn totals(&self) -> Result<Totals, ProjectionError> {
-        let sql = "SELECT count(*), coalesce(sum(state IN ('pending', 'disagreed', 'unsettled')), 0), \
-                   coalesce(sum(conflicts > 0), 0) FROM record WHERE gone = 0";
-        let number = |row: &rusqlite::Row<'_>, at: usize| -> Result<u64, rusqlite::Error> {
-            Ok(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0))
-        };
-        let read = |row: &rusqlite::Row<'_>| {
-            Ok(Totals { records: number(row, 0)?, pending: number(row, 1)?, conflicts: number(row, 2)? })
-        };
-        Ok(self.lock().query_row(sql, [], read)?)
+    pub fn by_logbook(&self) -> Result<BTreeMap<String, u64>, ProjectionError> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT logbook, count(*) FROM record WHERE gone = 0 GROUP BY logbook")?;
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)));
+        Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
     }
 
-    /// Stations and months there are records of, for a page's filters.
+    /// Stations, months and forms there are records of.
     ///
     /// # Errors
     /// [`ProjectionError::Sqlite`].
-    pub fn places(&self) -> Result<(Vec<String>, Vec<String>), ProjectionError> {
+    pub fn places(&self) -> Result<Places, ProjectionError> {
         let connection = self.lock();
-        let list = |sql: &str| -> Result<Vec<String>, rusqlite::Error> {
-            connection.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
+        let list = |column: &str, order: &str| -> Result<Vec<String>, rusqlite::Error> {
+            let sql = format!(
+                "SELECT DISTINCT {column} FROM record WHERE gone = 0 AND {column} IS NOT NULL \
+                 ORDER BY 1 {order} LIMIT {PAGE_MAX}"
+            );
+            connection.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()
         };
-        let stations =
-            list("SELECT DISTINCT station FROM record WHERE gone = 0 AND station IS NOT NULL ORDER BY 1 LIMIT 500")?;
-        let months =
-            list("SELECT DISTINCT month FROM record WHERE gone = 0 AND month IS NOT NULL ORDER BY 1 DESC LIMIT 500")?;
-        Ok((stations, months))
+        Ok(Places { stations: list("station", "ASC")?, months: list("month", "DESC")?, forms: list("form", "ASC")? })
     }
+}
+
+/// One page of records and whether there are more. `rest` uses `?1` and `?2` for the place and `?9` for the limit.
+fn page(
+    connection: &Connection,
+    rest: &str,
+    (number, id): (i64, DocId),
+    filter: &Filter,
+    limit: usize,
+) -> Result<(Vec<ProjectedRecord>, bool), rusqlite::Error> {
+    let limit = limit.clamp(1, PAGE_MAX);
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM record WHERE {rest}"))?;
+    let values = params![
+        number,
+        id.0,
+        filter.station,
+        filter.month,
+        filter.form,
+        filter.state,
+        filter.only_conflicts,
+        filter.only_changed,
+        i64::try_from(limit + 1).unwrap_or(i64::MAX),
+    ];
+    let mut records = statement.query_map(values, row::read)?.collect::<Result<Vec<_>, _>>()?;
+    let has_more = records.len() > limit;
+    records.truncate(limit);
+    Ok((records, has_more))
 }

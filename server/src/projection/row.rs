@@ -3,15 +3,27 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::ids::DocId;
-use qianmo_protocol::record::{ConflictKind, RowKey, RowView};
+use qianmo_protocol::record::{ConflictKind, FieldConflict, RowKey, RowView};
 use qianmo_protocol::review::ReviewStatus;
 use qianmo_replica::replica::{RecordRow, Replica};
 
 use super::ProjectionError;
+
+/// A field of a record that needs a person's decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowConflict {
+    /// Where in the record.
+    pub path: String,
+    /// How it came about.
+    pub kind: String,
+    /// How many values stand against each other.
+    pub candidates: u32,
+}
 
 /// A record as the read model has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,8 +52,8 @@ pub struct ProjectedRecord {
     pub state: String,
     /// Approved, and changed since.
     pub changed_after_approval: bool,
-    /// How many fields need a person's decision.
-    pub conflicts: u32,
+    /// The fields that need a person's decision.
+    pub conflicts: Vec<RowConflict>,
     /// Its version: hexadecimal hashes.
     pub heads: Vec<String>,
     /// Its fields. Not masked.
@@ -64,15 +76,19 @@ pub const fn state_word(status: ReviewStatus) -> &'static str {
     }
 }
 
+/// Every word that [`state_word`] gives.
+pub const STATE_WORDS: [&str; 7] =
+    ["pending", "returned", "approved", "disagreed", "unsettled", "unsubmitted", "withdrawn"];
+
 /// What people call a review state, Chinese and English, by its word.
 #[must_use]
 pub fn state_label(word: &str) -> (&'static str, &'static str) {
     match word {
         "unsubmitted" => ("未提交", "not submitted"),
-        "pending" => ("待审核", "pending"),
-        "approved" => ("已通过", "approved"),
-        "returned" => ("已退回", "returned"),
-        "withdrawn" => ("已撤回", "withdrawn"),
+        "pending" => ("待审", "to review"),
+        "approved" => ("通过", "approved"),
+        "returned" => ("退回", "returned"),
+        "withdrawn" => ("撤回", "withdrawn"),
         "disagreed" => ("意见不一致", "disagreed"),
         _ => ("待定", "unsettled"),
     }
@@ -109,6 +125,16 @@ fn repeats_json(repeats: &BTreeMap<String, BTreeMap<RowKey, RowView>>) -> Value 
     Value::Object(repeats.iter().map(|(name, of_name)| (name.clone(), rows(of_name))).collect())
 }
 
+impl RowConflict {
+    fn of(conflict: &FieldConflict) -> Self {
+        Self {
+            path: conflict.path.to_string(),
+            kind: conflict_word(conflict.kind).to_owned(),
+            candidates: u32::try_from(conflict.candidates.len()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
 impl ProjectedRecord {
     /// What the replica says of a record.
     #[must_use]
@@ -127,7 +153,7 @@ impl ProjectedRecord {
             created_at: root.created_at.0,
             state: state_word(row.review.status).to_owned(),
             changed_after_approval: row.review.changed_after_approval,
-            conflicts: u32::try_from(row.conflicts.len()).unwrap_or(u32::MAX),
+            conflicts: row.conflicts.iter().map(RowConflict::of).collect(),
             heads: row.heads.iter().map(ToString::to_string).collect(),
             fields: cells_json(&row.view.fields),
             repeats: repeats_json(&row.view.repeats),
@@ -148,7 +174,7 @@ impl ProjectedRecord {
             created_at: 0,
             state: String::new(),
             changed_after_approval: false,
-            conflicts: 0,
+            conflicts: Vec::new(),
             heads: Vec::new(),
             fields: json!({}),
             repeats: json!({}),
@@ -164,25 +190,15 @@ pub(super) fn write(
     commit: u64,
 ) -> Result<(), ProjectionError> {
     let row = replica.record_row(id)?;
-    connection.prepare_cached("DELETE FROM conflict WHERE record = ?1")?.execute([id.0])?;
-    let Some(row) = row else {
-        return Ok(insert(connection, &ProjectedRecord::gone(*id, commit))?);
-    };
-    insert(connection, &ProjectedRecord::of(&row))?;
-    let mut statement =
-        connection.prepare_cached("INSERT INTO conflict (record, path, kind, candidates) VALUES (?1, ?2, ?3, ?4)")?;
-    for conflict in &row.conflicts {
-        let candidates = i64::try_from(conflict.candidates.len()).unwrap_or(i64::MAX);
-        statement.execute(params![id.0, conflict.path.to_string(), conflict_word(conflict.kind), candidates])?;
-    }
-    Ok(())
+    let record = row.map_or_else(|| ProjectedRecord::gone(*id, commit), |row| ProjectedRecord::of(&row));
+    Ok(insert(connection, &record)?)
 }
 
 fn insert(connection: &Connection, record: &ProjectedRecord) -> Result<(), rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO record (id, gone, touched, logbook, station, month, form, form_version, author, \
-         created_at, state, changed_after_approval, conflicts, heads, fields, repeats) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+         created_at, state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?;
     statement.execute(params![
         record.id.0,
@@ -197,20 +213,31 @@ fn insert(connection: &Connection, record: &ProjectedRecord) -> Result<(), rusql
         record.created_at,
         record.state,
         record.changed_after_approval,
-        record.conflicts,
+        i64::try_from(record.conflicts.len()).unwrap_or(i64::MAX),
+        json!(record.conflicts).to_string(),
         record.heads.join(" "),
         record.fields.to_string(),
         record.repeats.to_string(),
+        checksum(record),
     ])?;
     Ok(())
 }
 
+/// Over everything that is told of a record: SQLite itself does not notice a bit that turned in a text.
+fn checksum(record: &ProjectedRecord) -> [u8; 16] {
+    let told = format!("{record:?}");
+    let digest: [u8; 32] = blake3::hash(told.as_bytes()).into();
+    let (first, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    *first
+}
+
 /// The columns of a record, in the order [`read`] takes them.
 pub(super) const COLUMNS: &str = "id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
-                                  state, changed_after_approval, conflicts, heads, fields, repeats";
+                                  state, changed_after_approval, conflict_list, heads, fields, repeats";
 
 pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite::Error> {
     let heads: String = row.get(13)?;
+    let conflicts: String = row.get(12)?;
     let json = |text: String| serde_json::from_str(&text).unwrap_or(Value::Null);
     Ok(ProjectedRecord {
         id: DocId(row.get(0)?),
@@ -225,9 +252,24 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite:
         created_at: row.get(9)?,
         state: row.get(10)?,
         changed_after_approval: row.get(11)?,
-        conflicts: row.get(12)?,
+        conflicts: serde_json::from_str(&conflicts).unwrap_or_default(),
         heads: heads.split_whitespace().map(ToOwned::to_owned).collect(),
         fields: json(row.get(14)?),
         repeats: json(row.get(15)?),
     })
+}
+
+/// Whether every row is as it was written.
+pub(super) fn are_sound(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    let sql = format!("SELECT {COLUMNS}, conflicts, checksum FROM record");
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let record = read(row)?;
+        let count = usize::try_from(row.get::<_, i64>(16)?).ok();
+        if row.get::<_, [u8; 16]>(17)? != checksum(&record) || count != Some(record.conflicts.len()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

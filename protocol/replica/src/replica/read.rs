@@ -41,7 +41,7 @@ pub struct RecordRow {
     pub conflicts: Vec<ConflictView>,
     /// Where this device's work in it is.
     pub delivery: Delivery,
-    /// The number of the last frame that touched it: the cursor of change feeds.
+    /// The number of the last frame that touched it or one of its reviews: the cursor of change feeds.
     pub touched: u64,
 }
 
@@ -160,9 +160,20 @@ impl Replica {
             view: document.view(),
             conflicts: document.conflicts(),
             delivery: self.delivery(record)?,
-            touched: doc_row.touched,
+            touched: self.last_touch(record, doc_row.touched)?,
         };
         Ok(Some((row, document, reviews)))
+    }
+
+    /// The last frame that touched a record or one of its reviews, also of those that are erased or held.
+    fn last_touch(&self, record: &DocId, own: u64) -> Result<u64, ReplicaError> {
+        let mut last = own;
+        for (key, _) in self.index.scan_all(&rows::reviews_of(record))? {
+            let Some(id) = rows::tail::<16>(&key).map(DocId) else { continue };
+            let review = self.index.get::<DocRow>(&rows::doc(&id))?;
+            last = last.max(review.map_or(0, |review| review.touched));
+        }
+        Ok(last)
     }
 
     fn device_of_change(

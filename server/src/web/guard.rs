@@ -1,12 +1,15 @@
 //! What every request passes: a host that is ours, a bounded address, a free place; and the headers every answer gets.
+//! A refusal is written out here, once, as whoever asked can read it.
 
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use qianmo_forms::Lang;
 
-use super::{BehindProxy, URI_BYTES_MAX, WebError, WebState};
+use super::{BehindProxy, Refusal, URI_BYTES_MAX, WebState};
+use crate::pages;
 
 /// No scripts, nothing from elsewhere, in no frame.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -54,7 +57,11 @@ fn is_local(host: &str) -> bool {
 }
 
 pub(super) async fn guard(State(state): State<WebState>, request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
     let mut response = judged(&state, request, next).await;
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        response = if is_for_programs(uri.path()) { refusal.to_json() } else { problem(&state, &refusal, &uri) };
+    }
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -62,19 +69,29 @@ pub(super) async fn guard(State(state): State<WebState>, request: Request, next:
     response
 }
 
+fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/api/") || matches!(path, "/api" | "/healthz" | "/metrics")
+}
+
+fn problem(state: &WebState, refusal: &Refusal, uri: &Uri) -> Response {
+    // Which parameters there are does not matter any more, only the language.
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    let is_english = pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, value)| name == "lang" && value == "en"));
+    pages::problem(state, refusal, if is_english { Lang::En } else { Lang::Zh })
+}
+
 async fn judged(state: &WebState, request: Request, next: Next) -> Response {
-    let refused = |status: StatusCode, why: &'static str| (status, why).into_response();
     if !state.shared.hosts.allows(request.headers()) {
-        return refused(StatusCode::MISDIRECTED_REQUEST, "this hub does not answer to that name\n");
+        return Refusal::WrongHost.into_response();
     }
     let uri_bytes = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
     if uri_bytes > URI_BYTES_MAX {
-        return refused(StatusCode::URI_TOO_LONG, "the address is too long\n");
+        return Refusal::AddressTooLong.into_response();
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return refused(StatusCode::METHOD_NOT_ALLOWED, "only reading is possible here\n");
+        return Refusal::ReadingOnly.into_response();
     }
-    let Ok(_place) = state.shared.requests.try_acquire() else { return WebError::Unavailable.into_response() };
+    let Ok(_place) = state.shared.requests.try_acquire() else { return Refusal::Unavailable.into_response() };
     next.run(request).await
 }
 

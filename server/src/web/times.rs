@@ -1,8 +1,7 @@
-//! How times and values are written for people and programs.
+//! How times are written for people and programs: by the clock of the stations.
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
-use serde_json::Value;
 
 /// The hours by which every station's clock is ahead of UTC.
 const SHANGHAI_HOURS: i8 = 8;
@@ -13,24 +12,13 @@ fn zoned(ms: i64) -> Option<jiff::Zoned> {
 }
 
 /// RFC 3339 with the stations' offset; `None` for a time no calendar has.
-pub(super) fn rfc3339(ms: i64) -> Option<String> {
+pub(crate) fn rfc3339(ms: i64) -> Option<String> {
     Some(zoned(ms)?.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
 }
 
 /// To the minute, for a page.
-pub(super) fn minute(ms: i64) -> String {
+pub(crate) fn minute(ms: i64) -> String {
     zoned(ms).map_or_else(|| "—".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
-}
-
-/// A value for a page.
-pub(super) fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "—".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Bool(true) => "是 yes".to_owned(),
-        Value::Bool(false) => "否 no".to_owned(),
-        Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,224 @@
+//! The list of records: newest first, in pages, with filters that are links.
+
+use askama::Template;
+
+use qianmo_forms::{FieldType, Lang};
+use qianmo_protocol::change::Scalar;
+use qianmo_protocol::record::FieldPath;
+
+use super::{Badge, Chrome, address, badges};
+use crate::projection::{Counts, Filter, ListCursor, ListPage, Places, ProjectedRecord, STATE_WORDS, state_label};
+use crate::web::{Teller, WebState, minute};
+
+/// Characters of a record's text in the list.
+const SUMMARY_CHARS: usize = 90;
+/// States whose chip is there even when no record is in them.
+const STATES_ALWAYS: [&str; 3] = ["pending", "returned", "approved"];
+
+/// What the read model answered.
+pub(super) struct Found {
+    pub(super) counts: Counts,
+    pub(super) places: Places,
+    pub(super) page: ListPage,
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "list.html")]
+pub(super) struct ListView {
+    chrome: Chrome,
+    total: String,
+    chips: Vec<Chip>,
+    active: Vec<Chip>,
+    selects: Vec<Select>,
+    kept: Vec<(&'static str, String)>,
+    rows: Vec<Row>,
+    is_filtered: bool,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+/// A filter as a link.
+struct Chip {
+    text: String,
+    count: Option<u64>,
+    link: String,
+    is_on: bool,
+}
+
+/// A filter with too many values for links.
+struct Select {
+    name: &'static str,
+    label: &'static str,
+    choices: Vec<Choice>,
+}
+
+struct Choice {
+    value: String,
+    text: String,
+    is_chosen: bool,
+}
+
+struct Row {
+    link: String,
+    date: String,
+    form: String,
+    summary: String,
+    place: String,
+    author: String,
+    badges: Vec<Badge>,
+}
+
+impl ListView {
+    pub(super) fn new(state: &WebState, lang: Lang, filter: Filter, after: Option<ListCursor>, found: Found) -> Self {
+        let Found { counts, places, page } = found;
+        let chrome = Chrome::new(state, lang, &link(&filter, after.as_ref()));
+        let words = chrome.words;
+        let at = |filter: &Filter, cursor: Option<&ListCursor>| address(&link(filter, cursor), lang);
+        Self {
+            total: words.count(matching(&filter, &counts)),
+            chips: state_chips(&filter, &counts, lang),
+            active: active_chips(state, &filter, lang),
+            selects: selects(state, &filter, places, lang),
+            kept: kept(&filter, lang),
+            rows: page.records.iter().map(|record| row(state, record, lang)).collect(),
+            is_filtered: filter != Filter::default(),
+            first: after.map(|_| at(&filter, None)),
+            next: page.next.map(|cursor| at(&filter, Some(&cursor))),
+            chrome,
+        }
+    }
+}
+
+/// How many records a filter chooses, from the counts of its place.
+fn matching(filter: &Filter, counts: &Counts) -> u64 {
+    match &filter.state {
+        _ if filter.only_conflicts => counts.conflicts,
+        _ if filter.only_changed => counts.changed,
+        Some(state) => counts.by_state.get(state).copied().unwrap_or(0),
+        None => counts.records,
+    }
+}
+
+/// The address of a list. Every value was judged when it was read: none needs escaping.
+fn link(filter: &Filter, cursor: Option<&ListCursor>) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let texts =
+        [("station", &filter.station), ("month", &filter.month), ("form", &filter.form), ("state", &filter.state)];
+    parts.extend(texts.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?))));
+    let flags = [("conflicts", filter.only_conflicts), ("changed", filter.only_changed)];
+    parts.extend(flags.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| format!("{name}=true")));
+    parts.extend(cursor.map(|cursor| format!("cursor={}", cursor.encode())));
+    if parts.is_empty() { "/".to_owned() } else { format!("/?{}", parts.join("&")) }
+}
+
+/// The filter without what the row of chips chooses.
+fn anywhere_in(filter: &Filter) -> Filter {
+    Filter { state: None, only_conflicts: false, only_changed: false, ..filter.clone() }
+}
+
+fn state_chips(filter: &Filter, counts: &Counts, lang: Lang) -> Vec<Chip> {
+    let words = super::Words::of(lang);
+    let plain = anywhere_in(filter);
+    let chip = |text: &str, count: u64, wanted: Filter| Chip {
+        text: text.to_owned(),
+        count: Some(count),
+        link: address(&link(&wanted, None), lang),
+        is_on: wanted == *filter,
+    };
+    let mut chips = vec![chip(words.all, counts.records, plain.clone())];
+    for word in STATE_WORDS {
+        let count = counts.by_state.get(word).copied().unwrap_or(0);
+        let wanted = Filter { state: Some(word.to_owned()), ..plain.clone() };
+        if count > 0 || STATES_ALWAYS.contains(&word) || wanted == *filter {
+            let (zh, en) = state_label(word);
+            chips.push(chip(if lang == Lang::Zh { zh } else { en }, count, wanted));
+        }
+    }
+    chips.push(chip(words.changed, counts.changed, Filter { only_changed: true, ..plain.clone() }));
+    chips.push(chip(words.with_conflict, counts.conflicts, Filter { only_conflicts: true, ..plain }));
+    chips
+}
+
+/// The place that was chosen, each part with a link that takes it away.
+fn active_chips(state: &WebState, filter: &Filter, lang: Lang) -> Vec<Chip> {
+    let form = filter.form.as_ref().map(|form| Teller::new(state.mask(), form, 0).form_label(form, lang));
+    let parts = [
+        (filter.station.clone(), Filter { station: None, ..filter.clone() }),
+        (filter.month.clone(), Filter { month: None, ..filter.clone() }),
+        (form, Filter { form: None, ..filter.clone() }),
+    ];
+    let chip = |(text, rest): (Option<String>, Filter)| {
+        Some(Chip { text: text?, count: None, link: address(&link(&rest, None), lang), is_on: true })
+    };
+    parts.into_iter().filter_map(chip).collect()
+}
+
+fn selects(state: &WebState, filter: &Filter, places: Places, lang: Lang) -> Vec<Select> {
+    let words = super::Words::of(lang);
+    let select = |name, label, values: Vec<String>, chosen: &Option<String>, text: &dyn Fn(&str) -> String| {
+        let choice = |value: String| Choice { text: text(&value), is_chosen: chosen.as_ref() == Some(&value), value };
+        Select { name, label, choices: values.into_iter().map(choice).collect() }
+    };
+    let plain = |text: &str| text.to_owned();
+    let form = |code: &str| Teller::new(state.mask(), code, 0).form_label(code, lang);
+    vec![
+        select("station", words.station, places.stations, &filter.station, &plain),
+        select("month", words.month, places.months, &filter.month, &plain),
+        select("form", words.form, places.forms, &filter.form, &form),
+    ]
+}
+
+/// What the form of filters must keep.
+fn kept(filter: &Filter, lang: Lang) -> Vec<(&'static str, String)> {
+    let mut kept = Vec::new();
+    kept.extend(filter.state.clone().map(|state| ("state", state)));
+    kept.extend(filter.only_conflicts.then(|| ("conflicts", "true".to_owned())));
+    kept.extend(filter.only_changed.then(|| ("changed", "true".to_owned())));
+    if lang == Lang::En {
+        kept.push(("lang", "en".to_owned()));
+    }
+    kept
+}
+
+fn row(state: &WebState, record: &ProjectedRecord, lang: Lang) -> Row {
+    let words = super::Words::of(lang);
+    let teller = Teller::new(state.mask(), &record.form, record.form_version);
+    let place = [record.station.as_deref(), record.month.as_deref()];
+    Row {
+        link: address(&format!("/records/{}", record.id), lang),
+        date: date(&teller, record),
+        form: teller.form_label(&record.form, lang),
+        summary: summary(&teller, record, lang).unwrap_or_else(|| words.no_text.to_owned()),
+        place: place.into_iter().flatten().collect::<Vec<_>>().join(" · "),
+        author: record.author.clone(),
+        badges: badges(&record.state, record.changed_after_approval, record.conflicts.len(), words),
+    }
+}
+
+/// The first date of the form that is answered: when it was done. Else when it was written.
+fn date(teller: &Teller<'_>, record: &ProjectedRecord) -> String {
+    let fields = teller.form().into_iter().flat_map(|form| form.fields());
+    let mut dates = fields.filter(|field| field.field_type == FieldType::Date && !field.personal);
+    let answered = dates.find_map(|field| record.fields.get(&field.name)?.as_str());
+    answered.map_or_else(|| minute(record.created_at), ToOwned::to_owned)
+}
+
+/// The first long text of the form that is answered; else its first text.
+fn summary(teller: &Teller<'_>, record: &ProjectedRecord, lang: Lang) -> Option<String> {
+    let form = teller.form()?;
+    let is_long = |field_type: &FieldType| matches!(field_type, FieldType::LongText { .. });
+    let is_short = |field_type: &FieldType| matches!(field_type, FieldType::Text { .. });
+    let told = |wanted: &dyn Fn(&FieldType) -> bool| {
+        form.fields().iter().filter(|field| wanted(&field.field_type) && !field.personal).find_map(|field| {
+            let text = record.fields.get(&field.name)?.as_str()?;
+            Some(teller.text(&FieldPath::Field(field.name.clone()), &Scalar::Text(text.to_owned()), lang))
+        })
+    };
+    let text = told(&is_long).or_else(|| told(&is_short))?;
+    let mut short: String = text.chars().take(SUMMARY_CHARS).collect();
+    if text.chars().count() > SUMMARY_CHARS {
+        short.push('…');
+    }
+    Some(short)
+}

@@ -1,0 +1,250 @@
+//! One record: what needs a decision first, then its answers, its reviews and its story.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+
+use qianmo_forms::{Field, FieldType, Lang};
+use qianmo_protocol::change::Scalar;
+use qianmo_protocol::record::{ConflictKind, FieldConflict, FieldPath, RowKey, RowView};
+use qianmo_protocol::review::Provenance;
+use qianmo_replica::replica::{RecordDetail, ReviewView};
+
+use super::story::{self, Chapter};
+use super::{Badge, Chrome, Words, badges};
+use crate::projection::{HIDDEN, state_word};
+use crate::web::{Full, Teller, WebState, minute};
+
+/// The page.
+#[derive(Template)]
+#[template(path = "record.html")]
+pub(super) struct RecordPage {
+    chrome: Chrome,
+    id: String,
+    title: String,
+    logbook: String,
+    author: String,
+    created: String,
+    badges: Vec<Badge>,
+    is_changed: bool,
+    held: Vec<u16>,
+    conflicts: Vec<Conflict>,
+    sections: Vec<Section>,
+    rows: Vec<RowBlock>,
+    reviews: Vec<Review>,
+    story: Vec<Chapter>,
+}
+
+struct Conflict {
+    anchor: String,
+    label: String,
+    kind: &'static str,
+    values: Vec<Candidate>,
+}
+
+struct Candidate {
+    value: String,
+    is_hidden: bool,
+    is_shown: bool,
+    person: String,
+    time: String,
+}
+
+struct Section {
+    label: String,
+    answers: Vec<Answer>,
+}
+
+/// An answer with its label and unit.
+pub(super) struct Answer {
+    pub(super) label: String,
+    pub(super) value: String,
+    pub(super) is_hidden: bool,
+    pub(super) is_long: bool,
+    /// Where its conflict stands on the page.
+    pub(super) conflict: Option<String>,
+}
+
+struct RowBlock {
+    label: String,
+    is_removed: bool,
+    answers: Vec<Answer>,
+}
+
+struct Review {
+    kind: &'static str,
+    class: &'static str,
+    person: String,
+    time: String,
+    note: String,
+    reasons: String,
+    field_notes: Vec<(String, String)>,
+    is_imported: bool,
+    standing: Option<&'static str>,
+}
+
+impl RecordPage {
+    pub(super) fn new(state: &WebState, lang: Lang, full: &Full) -> Self {
+        let detail = &full.detail;
+        let row = &detail.row;
+        let root = &row.view.root;
+        let (form, version) = (root.form.to_string(), root.form_version);
+        let teller = Teller::new(state.mask(), &form, version);
+        let telling = Telling { teller, lang, words: Words::of(lang), detail };
+        let is_changed = row.review.changed_after_approval;
+        Self {
+            chrome: Chrome::new(state, lang, &format!("/records/{}", row.id)),
+            id: row.id.to_string(),
+            title: teller.form_label(&form, lang),
+            logbook: row.logbook.to_string(),
+            author: root.author.to_string(),
+            created: minute(root.created_at.0),
+            badges: badges(state_word(row.review.status), is_changed, row.conflicts.len(), telling.words),
+            is_changed,
+            held: detail.held.iter().map(|(_, code)| *code).collect(),
+            conflicts: row.conflicts.iter().map(|conflict| telling.conflict(conflict)).collect(),
+            sections: telling.sections(),
+            rows: telling.rows(),
+            reviews: detail.reviews.iter().rev().map(|review| telling.review(review)).collect(),
+            story: story::chapters(&teller, lang, full),
+        }
+    }
+}
+
+/// What the parts of the page are told from.
+struct Telling<'a> {
+    teller: Teller<'a>,
+    lang: Lang,
+    words: &'static Words,
+    detail: &'a RecordDetail,
+}
+
+impl Telling<'_> {
+    fn conflict(&self, conflict: &FieldConflict) -> Conflict {
+        let path = &conflict.path;
+        let shown = self.shown(path);
+        let values = conflict.candidates.iter().map(|candidate| {
+            let is_removal = conflict.kind == ConflictKind::RemovedRowEdited && candidate.value == Scalar::Bool(true);
+            let value = if is_removal {
+                self.words.removes_row().to_owned()
+            } else {
+                self.teller.text_with_unit(path, &candidate.value, self.lang)
+            };
+            let person = candidate.person.as_ref().map(ToString::to_string);
+            Candidate {
+                is_hidden: value == HIDDEN,
+                is_shown: !is_removal && shown == Some(&candidate.value),
+                value,
+                person: person.unwrap_or_else(|| self.words.unknown_person.to_owned()),
+                time: minute(candidate.time.0),
+            }
+        });
+        Conflict {
+            anchor: anchor(path),
+            label: self.teller.label(path, self.lang),
+            kind: self.words.conflict_kind(conflict.kind),
+            values: values.collect(),
+        }
+    }
+
+    /// The value that stands at a path now.
+    fn shown(&self, path: &FieldPath) -> Option<&Scalar> {
+        let view = &self.detail.row.view;
+        match path {
+            FieldPath::Field(name) => view.fields.get(name),
+            FieldPath::Row { repeat, row, name } => view.repeats.get(repeat)?.get(row)?.cells.get(name),
+        }
+    }
+
+    fn answer(&self, path: &FieldPath, value: &Scalar) -> Option<Answer> {
+        let text = self.teller.text_with_unit(path, value, self.lang);
+        let is_in_conflict = self.detail.row.conflicts.iter().any(|conflict| conflict.path == *path);
+        if text.is_empty() && !is_in_conflict {
+            return None;
+        }
+        let label = match path {
+            FieldPath::Field(_) => self.teller.label(path, self.lang),
+            FieldPath::Row { name, .. } => {
+                self.teller.field(path).map_or_else(|| name.clone(), |field| field.label.get(self.lang).to_owned())
+            }
+        };
+        Some(Answer {
+            label,
+            is_hidden: text == HIDDEN,
+            is_long: self.teller.field(path).is_some_and(is_long),
+            value: text,
+            conflict: is_in_conflict.then(|| anchor(path)),
+        })
+    }
+
+    /// The answers by the sections of the form, then those the form does not know.
+    fn sections(&self) -> Vec<Section> {
+        let fields = &self.detail.row.view.fields;
+        let answer = |name: &str| self.answer(&FieldPath::Field(name.to_owned()), fields.get(name)?);
+        let mut sections: Vec<Section> = Vec::new();
+        if let Some(form) = self.teller.form() {
+            sections.extend(form.sections().iter().map(|section| Section {
+                label: section.label.get(self.lang).to_owned(),
+                answers: form.fields_in(&section.name).filter_map(|field| answer(&field.name)).collect(),
+            }));
+        }
+        let is_known = |name: &str| self.teller.field(&FieldPath::Field(name.to_owned())).is_some();
+        let others = fields.keys().filter(|name| !is_known(name)).filter_map(|name| answer(name));
+        sections.push(Section { label: self.words.other_answers.to_owned(), answers: others.collect() });
+        sections.retain(|section| !section.answers.is_empty());
+        sections
+    }
+
+    fn rows(&self) -> Vec<RowBlock> {
+        let of_repeat = |(repeat, rows): (&String, &BTreeMap<RowKey, RowView>)| -> Vec<RowBlock> {
+            let label = self.teller.repeat_label(repeat, self.lang);
+            let block = |(number, (key, view)): (usize, (&RowKey, &RowView))| {
+                let cells = view.cells.iter().filter_map(|(name, value)| {
+                    let path = FieldPath::Row { repeat: repeat.clone(), row: *key, name: name.clone() };
+                    self.answer(&path, value)
+                });
+                RowBlock {
+                    label: format!("{label} {}", number + 1),
+                    is_removed: view.removed,
+                    answers: cells.collect(),
+                }
+            };
+            rows.iter().enumerate().map(block).collect()
+        };
+        self.detail.row.view.repeats.iter().flat_map(of_repeat).collect()
+    }
+
+    fn review(&self, review: &ReviewView) -> Review {
+        use qianmo_protocol::review::ReviewKind;
+        let event = &review.event;
+        let mask = self.teller.mask();
+        let notes = event.field_notes.iter();
+        Review {
+            kind: self.words.review_kind(event.kind),
+            class: match event.kind {
+                ReviewKind::Approve => "good",
+                ReviewKind::Return => "bad",
+                ReviewKind::Submit | ReviewKind::Reopen => "wait",
+                ReviewKind::Withdraw | ReviewKind::Comment => "plain",
+            },
+            person: event.person.to_string(),
+            time: minute(event.time.0),
+            note: mask.note(&event.note),
+            reasons: event.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" · "),
+            field_notes: notes.map(|(path, note)| (self.teller.label(path, self.lang), mask.note(note))).collect(),
+            is_imported: event.provenance == Provenance::Imported,
+            standing: self.words.standing(review.standing),
+        }
+    }
+}
+
+const fn is_long(field: &Field) -> bool {
+    matches!(field.field_type, FieldType::LongText { .. })
+}
+
+/// The name of a conflict's place on the page: only what may stand in an address.
+fn anchor(path: &FieldPath) -> String {
+    let text = path.to_string();
+    let plain: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    format!("conflict-{plain}")
+}

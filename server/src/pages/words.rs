@@ -1,0 +1,273 @@
+//! Every word of the pages, in both languages. A page in one language has nothing of the other.
+
+use qianmo_forms::Lang;
+use qianmo_protocol::record::ConflictKind;
+use qianmo_protocol::review::{ReviewKind, Standing};
+
+/// The words of one language.
+#[derive(Debug)]
+pub(super) struct Words {
+    pub(super) lang: Lang,
+    pub(super) product: &'static str,
+    pub(super) other_language: &'static str,
+    pub(super) other_tag: &'static str,
+    pub(super) skip: &'static str,
+    pub(super) masked_note: &'static str,
+    pub(super) records: &'static str,
+    pub(super) all: &'static str,
+    pub(super) changed: &'static str,
+    pub(super) conflict: &'static str,
+    pub(super) with_conflict: &'static str,
+    pub(super) station: &'static str,
+    pub(super) month: &'static str,
+    pub(super) form: &'static str,
+    pub(super) apply: &'static str,
+    pub(super) without: &'static str,
+    pub(super) date: &'static str,
+    pub(super) content: &'static str,
+    pub(super) place: &'static str,
+    pub(super) author: &'static str,
+    pub(super) state: &'static str,
+    pub(super) no_text: &'static str,
+    pub(super) next_page: &'static str,
+    pub(super) first_page: &'static str,
+    pub(super) none_yet: &'static str,
+    pub(super) none_yet_next: &'static str,
+    pub(super) none_match: &'static str,
+    pub(super) none_match_next: &'static str,
+    pub(super) show_all: &'static str,
+    pub(super) to_list: &'static str,
+    pub(super) created: &'static str,
+    pub(super) conflicts_title: &'static str,
+    pub(super) conflicts_intro: &'static str,
+    pub(super) shown_now: &'static str,
+    pub(super) empty_value: &'static str,
+    pub(super) held_title: &'static str,
+    pub(super) held_intro: &'static str,
+    pub(super) held_code: &'static str,
+    pub(super) changed_intro: &'static str,
+    pub(super) answers_title: &'static str,
+    pub(super) no_answers: &'static str,
+    pub(super) other_answers: &'static str,
+    pub(super) row_removed: &'static str,
+    pub(super) reviews_title: &'static str,
+    pub(super) no_reviews: &'static str,
+    pub(super) reasons: &'static str,
+    pub(super) imported: &'static str,
+    pub(super) story_title: &'static str,
+    pub(super) story_order: &'static str,
+    pub(super) show_answers: &'static str,
+    pub(super) was: &'static str,
+    pub(super) is: &'static str,
+    pub(super) unknown_person: &'static str,
+    pub(super) on_device: &'static str,
+    pub(super) see_conflict: &'static str,
+    pub(super) hidden: &'static str,
+}
+
+const ZH: Words = Words {
+    lang: Lang::Zh,
+    product: "阡陌",
+    other_language: "English",
+    other_tag: "en",
+    skip: "跳到内容",
+    masked_note: "个人信息已隐去：姓名、电话不显示，位置只到约一公里。",
+    records: "工作日志",
+    all: "全部",
+    changed: "批后改动",
+    conflict: "冲突",
+    with_conflict: "有冲突",
+    station: "工作站",
+    month: "月份",
+    form: "表单",
+    apply: "筛选",
+    without: "去掉此条件",
+    date: "日期",
+    content: "内容",
+    place: "工作站 · 月份",
+    author: "记录人",
+    state: "状态",
+    no_text: "（没有文字内容）",
+    next_page: "下一页",
+    first_page: "回到第一页",
+    none_yet: "还没有记录",
+    none_yet_next: "平板联网同步后，记录会出现在这里。还没有登记平板的话，请管理员在服务器上运行 qianmo-server enroll 发放登记票。",
+    none_match: "没有符合条件的记录",
+    none_match_next: "请去掉一些筛选条件，或查看全部记录。",
+    show_all: "查看全部记录",
+    to_list: "全部记录",
+    created: "创建于",
+    conflicts_title: "冲突：需要有人决定",
+    conflicts_intro: "同一项内容有不同的填法，都保留着。请与填写人核对后，在平板上选定。",
+    shown_now: "当前显示",
+    empty_value: "（空）",
+    held_title: "有改动被隔离",
+    held_intro: "下列改动没有通过检查，内容不显示，也没有丢失。作者的平板上会看到原因；可由管理员放行。",
+    held_code: "原因代码",
+    changed_intro: "通过之后又有改动，通过的是改动之前的内容。请重新审核。",
+    answers_title: "内容",
+    no_answers: "这条记录还没有填写内容。",
+    other_answers: "表单里没有的项目",
+    row_removed: "已删除",
+    reviews_title: "审核与意见",
+    no_reviews: "还没有提交，也没有意见。",
+    reasons: "理由",
+    imported: "导入的状态",
+    story_title: "经过",
+    story_order: "最近的在前；时间按填写设备的时钟",
+    show_answers: "查看填写的内容",
+    was: "原来",
+    is: "改为",
+    unknown_person: "未知人员",
+    on_device: "设备",
+    see_conflict: "有冲突，见上",
+    hidden: "已隐去",
+};
+
+const EN: Words = Words {
+    lang: Lang::En,
+    product: "Qianmo",
+    other_language: "中文",
+    other_tag: "zh-CN",
+    skip: "Skip to content",
+    masked_note: "Personal data is masked: no names or phones, positions to about a kilometre.",
+    records: "Field log",
+    all: "All",
+    changed: "changed after approval",
+    conflict: "conflicts",
+    with_conflict: "with conflicts",
+    station: "Station",
+    month: "Month",
+    form: "Form",
+    apply: "Filter",
+    without: "remove this filter",
+    date: "Date",
+    content: "Content",
+    place: "Station · month",
+    author: "Recorded by",
+    state: "State",
+    no_text: "(no text)",
+    next_page: "Next page",
+    first_page: "Back to the first page",
+    none_yet: "No records yet",
+    none_yet_next: "Records appear here when tablets have synced. If no tablet is enrolled yet, ask the administrator to run qianmo-server enroll on the server.",
+    none_match: "No record matches",
+    none_match_next: "Remove some filters, or look at all records.",
+    show_all: "Show all records",
+    to_list: "All records",
+    created: "Created",
+    conflicts_title: "Conflicts: somebody has to decide",
+    conflicts_intro: "The same answer was given in different ways; all of them are kept. Check with those who wrote them, then choose one on a tablet.",
+    shown_now: "shown now",
+    empty_value: "(empty)",
+    held_title: "Changes are held",
+    held_intro: "These changes did not pass the gate: they are not shown, and not lost. Their author's tablet says why; the administrator can release them.",
+    held_code: "reason code",
+    changed_intro: "It was changed after its approval, which covers what was there before. Please review it again.",
+    answers_title: "Content",
+    no_answers: "Nothing is filled in yet.",
+    other_answers: "Not in the form",
+    row_removed: "removed",
+    reviews_title: "Reviews and comments",
+    no_reviews: "Not submitted yet, and no comments.",
+    reasons: "Reasons",
+    imported: "imported state",
+    story_title: "Story",
+    story_order: "newest first; times are by the writing device's clock",
+    show_answers: "Show what was filled in",
+    was: "was",
+    is: "became",
+    unknown_person: "unknown person",
+    on_device: "device",
+    see_conflict: "in conflict, see above",
+    hidden: "masked",
+};
+
+impl Words {
+    pub(super) const fn of(lang: Lang) -> &'static Self {
+        match lang {
+            Lang::Zh => &ZH,
+            Lang::En => &EN,
+        }
+    }
+
+    const fn choose(&self, zh: &'static str, en: &'static str) -> &'static str {
+        match self.lang {
+            Lang::Zh => zh,
+            Lang::En => en,
+        }
+    }
+
+    /// How many records there are.
+    pub(super) fn count(&self, number: u64) -> String {
+        match (self.lang, number) {
+            (Lang::Zh, _) => format!("{number} 条"),
+            (Lang::En, 1) => "1 record".to_owned(),
+            (Lang::En, _) => format!("{number} records"),
+        }
+    }
+
+    pub(super) const fn conflict_kind(&self, kind: ConflictKind) -> &'static str {
+        match kind {
+            ConflictKind::Concurrent => {
+                self.choose("互不知情时填了不同的内容", "written without knowledge of each other")
+            }
+            ConflictKind::OverwrittenUnseen => self.choose(
+                "有人没看到别的填法就改写了；原来的填法也列在这里",
+                "somebody wrote over it unseen; the old values are here too",
+            ),
+            ConflictKind::RemovedRowEdited => {
+                self.choose("一人删除了这一行，另一人又填写了它", "one removed the row, another wrote in it")
+            }
+        }
+    }
+
+    /// The candidate that is the removal of a row.
+    pub(super) const fn removes_row(&self) -> &'static str {
+        self.choose("删除这一行", "remove the row")
+    }
+
+    pub(super) const fn review_kind(&self, kind: ReviewKind) -> &'static str {
+        match kind {
+            ReviewKind::Submit => self.choose("提交", "submitted"),
+            ReviewKind::Approve => self.choose("通过", "approved"),
+            ReviewKind::Return => self.choose("退回", "returned"),
+            ReviewKind::Reopen => self.choose("重新打开", "reopened"),
+            ReviewKind::Withdraw => self.choose("撤回", "withdrawn"),
+            ReviewKind::Comment => self.choose("意见", "comment"),
+        }
+    }
+
+    /// Why an event does not count; `None` when it does.
+    pub(super) const fn standing(&self, standing: Standing) -> Option<&'static str> {
+        match standing {
+            Standing::Admitted => None,
+            Standing::ErasedOrHeld => Some(self.choose("被隔离，状态待定", "held; the state is unsettled")),
+            Standing::HeldForRole => {
+                Some(self.choose("没有审核权限，不起作用", "without the right to review, so without effect"))
+            }
+        }
+    }
+
+    pub(super) fn created_with(&self, answers: usize) -> String {
+        match self.lang {
+            Lang::Zh => format!("新建了这条记录，填写了 {answers} 项"),
+            Lang::En => format!("created the record with {answers} answers"),
+        }
+    }
+
+    pub(super) fn edited(&self, answers: usize) -> String {
+        match (self.lang, answers) {
+            (Lang::Zh, _) => format!("改动了 {answers} 项"),
+            (Lang::En, 1) => "changed 1 answer".to_owned(),
+            (Lang::En, _) => format!("changed {answers} answers"),
+        }
+    }
+
+    pub(super) fn settled(&self, labels: &[String]) -> String {
+        match self.lang {
+            Lang::Zh => format!("处理了冲突：{}", labels.join("、")),
+            Lang::En => format!("settled conflicts: {}", labels.join(", ")),
+        }
+    }
+}
