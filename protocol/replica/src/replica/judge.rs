@@ -18,8 +18,9 @@ use crate::frames::{Finding, VerdictFrame};
 use crate::pack_log::FrameKind;
 use crate::rows::{self, CONTENT_PASSED, ChangeRow, Judged, NamedPack, PackRow};
 
-/// Not a failure: the change depends on one that is held or missing, and is judged when that comes.
-pub const CODE_WAITS: u16 = 1;
+/// Not a failure: the change depends on one that is held or missing, and is judged when that comes. Outside the codes of
+/// content and carrier, which end at 511.
+pub const CODE_WAITS: u16 = u16::MAX;
 /// The pack's device does not own the actor (R6).
 pub const CODE_NOT_OWNER: u16 = 270;
 
@@ -272,5 +273,22 @@ fn written(logbook: &LogbookName, facts: &ChangeFacts) -> Written {
         (Some(DocumentRoot::Record(_)) | None, LogbookName::OrgDirectory | LogbookName::StationDirectory(_)) => {
             Written::DirectoryEntry
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qianmo_protocol::change::OpsError;
+    use qianmo_protocol::gate::ContentFailure;
+
+    use super::*;
+
+    /// 1 was the mark of waiting, and is also the gate's code for too many operations: such a change was taken for one
+    /// that waits, and was neither held nor published.
+    #[test]
+    fn mark_of_waiting_is_no_failures_code() {
+        let too_many = ContentFailure::from(OpsError::TooMany { max: 4_096 });
+        assert_ne!(too_many.code(), CODE_WAITS);
+        assert!(CODE_WAITS > 511, "below lie the codes of content and carrier");
     }
 }
