@@ -30,17 +30,18 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// What every command takes; shown after what is the command's own.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", display_order = 90)]
     pub(crate) data: Option<PathBuf>,
-    #[arg(long, global = true, value_enum, value_name = "zh|en", hide_possible_values = true)]
+    #[arg(long, global = true, value_enum, value_name = "zh|en", hide_possible_values = true, display_order = 91)]
     pub(crate) lang: Option<Language>,
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 92)]
     pub(crate) verbose: u8,
-    #[arg(short, long, global = true, action = clap::ArgAction::Help)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Help, display_order = 93)]
     pub(crate) help: Option<bool>,
-    #[arg(short = 'V', long, action = clap::ArgAction::Version)]
+    #[arg(short = 'V', long, action = clap::ArgAction::Version, display_order = 94)]
     pub(crate) version: Option<bool>,
 }
 

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_client_core::{FieldEdit, FieldValue};
 use qianmo_forms::validate::FaultRule;
-use qianmo_forms::{Context, Date, Field, FieldType, Form, Mode, Value, Values, relevance, validate};
+use qianmo_forms::{Context, Date, Field, FieldType, Form, Mode, Required, Value, Values, relevance, validate};
 
 use crate::answers::{REMOVED, is_removal, keep, read_all};
 use crate::message::Messages;
@@ -286,7 +286,7 @@ impl<'a> Dialogue<'a> {
         }
         let typed = core::mem::take(&mut self.lines) + line;
         if typed.trim().is_empty() {
-            return self.take_nothing(path);
+            return self.take_nothing(field, path);
         }
         let options = Options::of(field, path, &self.values);
         let (lang, columns) = (self.start.messages.lang(), self.start.columns);
@@ -313,7 +313,7 @@ impl<'a> Dialogue<'a> {
     }
 
     /// Enter keeps what stands, takes what is offered, or leaves the question open if it may.
-    fn take_nothing(&mut self, path: &str) -> Reply {
+    fn take_nothing(&mut self, field: &Field, path: &str) -> Reply {
         if self.values.get(path).is_some_and(|value| !value.is_null()) {
             self.advance();
             return Reply::ask(Vec::new());
@@ -322,7 +322,9 @@ impl<'a> Dialogue<'a> {
             return self.put(path, offered, None);
         }
         let needed = self.faults_at(path, FaultRule::Required);
-        if needed.is_empty() {
+        // What is needed only when another answer is missing may wait: that one may come.
+        let may_wait = !self.fixing && field.required != Required::Yes;
+        if needed.is_empty() || may_wait {
             self.advance();
             return Reply::ask(Vec::new());
         }

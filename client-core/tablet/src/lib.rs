@@ -52,6 +52,10 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
 use qianmo_client_core::Schedule;
 use qianmo_forms::Lang;
 
@@ -154,14 +158,16 @@ fn parse(
     Err(told.next(messages.text("usage-next")).into())
 }
 
+/// Of this project at the level asked for; of what it is built on, only what a person must see.
 fn show_traces(verbose: u8) {
     let level = match verbose {
         0 => return,
-        1 => tracing_subscriber::filter::LevelFilter::DEBUG,
-        2.. => tracing_subscriber::filter::LevelFilter::TRACE,
+        1 => LevelFilter::DEBUG,
+        2.. => LevelFilter::TRACE,
     };
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-    if subscriber.try_init().is_err() {
+    let targets = Targets::new().with_default(LevelFilter::WARN).with_target("qianmo", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    if tracing_subscriber::registry().with(lines).with(targets).try_init().is_err() {
         // Someone else in this process shows them already.
         tracing::debug!("traces are shown already");
     }

@@ -1,6 +1,6 @@
 //! `qianmo new`: a record, asked field by field or given by a script.
 
-use qianmo_client_core::{DraftInput, FieldValue, RecordDraft, RecordId};
+use qianmo_client_core::{DraftInput, FieldValue, RecordDraft, RecordId, WriteError};
 use qianmo_forms::{Form, FormKind};
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::answers;
 use crate::cli::New;
 use crate::clock;
 use crate::dialogue::Purpose;
-use crate::failure::{self, Failure, Told};
+use crate::failure::{self, Failure};
 use crate::render::table::table;
 use crate::render::words::{delivery, delivery_next, form_name, short};
 use crate::render::{json, words};
@@ -126,11 +126,16 @@ fn record_draft(asked: &New, form: &Form, fields: std::collections::BTreeMap<Str
 }
 
 async fn create(work: &Work<'_, '_>, draft: RecordDraft) -> Result<RecordId, Failure> {
-    let needs_month = draft.month.is_none();
+    let (needs_month, draft_id) = (draft.month.is_none(), draft.draft);
     work.client.create(draft).await.map_err(|error| {
-        let told: Told = failure::of_write(&error, work.messages);
-        let is_clock = needs_month && !clock::is_plausible(work.now_ms);
-        if is_clock { told.next(work.messages.text("next-clock")).into() } else { told.into() }
+        let mut told = failure::of_write(&error, work.messages);
+        if matches!(error, WriteError::Invalid { .. }) && draft_id.is_none() {
+            told = told.next(work.messages.text("next-draft"));
+        }
+        if needs_month && !clock::is_plausible(work.now_ms) {
+            told = told.next(work.messages.text("next-clock"));
+        }
+        told.into()
     })
 }
 

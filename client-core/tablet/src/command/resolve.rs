@@ -77,11 +77,7 @@ fn candidate(work: &Work<'_, '_>, conflict: &FieldConflict, number: u16) -> Resu
     })
 }
 
-fn show(
-    work: &mut Work<'_, '_>,
-    view: &RecordView,
-    conflicts: &[FieldConflict],
-) -> Result<(), Failure> {
+fn show(work: &mut Work<'_, '_>, view: &RecordView, conflicts: &[FieldConflict]) -> Result<(), Failure> {
     let messages = work.messages;
     let form = form_of(&work.forms, &view.row.form, view.row.form_version).cloned();
     for conflict in conflicts {

@@ -64,10 +64,12 @@ pub(crate) fn lines(
     if status.held > 0 {
         lines.push(next(&messages.text("status-held-next"), messages));
     }
-    lines.push(match status.last_success_ms {
-        Some(at) => messages.with("status-last", &[("time", clock::show(at).into())]),
-        None => messages.text("status-never"),
-    });
+    match status.last_success_ms {
+        Some(at) => lines.push(messages.with("status-last", &[("time", clock::show(at).into())])),
+        // A hub that was seen was synced with, though the time is not known any more: nothing is said rather than a lie.
+        None if diagnostics.hub.is_some() => {}
+        None => lines.push(messages.text("status-never")),
+    }
     lines.extend(troubles(status, diagnostics, messages));
     lines
 }
@@ -81,7 +83,7 @@ fn troubles(status: &SyncStatus, diagnostics: &Diagnostics, messages: Messages) 
     let lang = messages.lang();
     let mut lines = Vec::new();
     if let Some(failure) = &status.last_failure {
-        let arguments = [("time", clock::show(failure.at_ms).into()), ("detail", failure.detail.as_str().into())];
+        let arguments = [("time", clock::show(failure.at_ms).into()), ("what", failure.message.get(lang).into())];
         lines.push(messages.with("status-failed", &arguments));
         lines.push(next(&messages.text("next-unreachable"), messages));
     }
@@ -126,7 +128,73 @@ pub(crate) fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use qianmo_client_core::{Connectivity, HaltReason, PersonRole, SyncFailure, SyncPhase};
+    use qianmo_forms::{Label, Lang};
+
     use super::*;
+    use crate::testing::MORNING_MS;
+
+    fn enrolled() -> (SyncStatus, Whoami, Diagnostics) {
+        let status = SyncStatus {
+            enrolled: true,
+            connectivity: Connectivity::Unknown,
+            phase: SyncPhase::Idle,
+            waiting: 2,
+            held: 1,
+            drafts: 1,
+            last_success_ms: Some(MORNING_MS),
+            last_failure: Some(SyncFailure {
+                at_ms: MORNING_MS,
+                detail: "no route".to_owned(),
+                message: Label::new("没有网络", "no network"),
+            }),
+            halted: Some(HaltReason::Revoked),
+            next_try_ms: None,
+            must_update: true,
+            copied: None,
+        };
+        let who = Whoami {
+            device: "15d405ac3cf067b8".to_owned(),
+            org: "o".to_owned(),
+            org_name: "平谷".to_owned(),
+            station: "ST01".to_owned(),
+            stations: vec!["ST01".to_owned()],
+            persons: vec![PersonRole { person: "P01".to_owned(), roles: vec!["technician".to_owned()] }],
+            person: Some("P01".to_owned()),
+            label: String::new(),
+        };
+        let diagnostics = Diagnostics { records: 9, free_bytes: Some(10_000_000), ..Diagnostics::default() };
+        (status, who, diagnostics)
+    }
+
+    #[test]
+    fn status_tells_every_trouble_with_its_next_step() {
+        let (status, who, diagnostics) = enrolled();
+        let expected = [
+            "平谷 · 工作站 ST01 · 设备 15d405ac3cf067b8",
+            "使用人：P01 (technician)",
+            "记录9条；草稿1份；待上传2条；被隔离1条",
+            "  下一步：已存在本机；有网时运行 qianmo sync 送出",
+            "  下一步：看被隔离的：qianmo list --state 被隔离",
+            "上次同步成功：2025-06-18 09:30",
+            "上次同步没有成功（2025-06-18 09:30）：没有网络",
+            "  下一步：已存的都在本机；有网时再运行 qianmo sync，会接着送，不会重复",
+            "已停止同步：这台设备已被停用:不再接收数据。要继续使用,请找管理员重新登记",
+            "管理端有新的规定，这个版本读不懂：请升级 qianmo；上传照常",
+            "存储空间只剩10.0 MB：请删去不用的文件",
+        ];
+        assert_eq!(lines(&status, Some(&who), &diagnostics, Messages::new(Lang::Zh)), expected);
+    }
+
+    #[test]
+    fn device_that_met_a_hub_is_not_said_to_have_never_synced() {
+        let (mut status, who, mut diagnostics) = enrolled();
+        status.last_success_ms = None;
+        let never = Messages::new(Lang::En).text("status-never");
+        assert!(lines(&status, Some(&who), &diagnostics, Messages::new(Lang::En)).contains(&never));
+        diagnostics.hub = Some(("h".to_owned(), "e".to_owned()));
+        assert!(!lines(&status, Some(&who), &diagnostics, Messages::new(Lang::En)).contains(&never));
+    }
 
     #[test]
     fn bytes_read_as_people_say_them() {

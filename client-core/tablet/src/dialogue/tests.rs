@@ -1,3 +1,5 @@
+//! The dialogue as scripts: what is asked, what is refused, what is kept.
+
 use qianmo_forms::{ChoiceLists, FormSet, Lang};
 
 use super::*;
@@ -108,7 +110,6 @@ fn visit_is_filled_by_questions_and_the_form_accepts_it() {
         ("What was done", "Looked at the bagging of peaches"),
     ];
     fill(&mut dialogue, &answers);
-    // `Service target` was left out when nothing else was known, and is not needed any more.
     assert_eq!(dialogue.finish(), Ok(()));
     let kept = dialogue.kept();
     assert_eq!(
@@ -177,6 +178,23 @@ fn required_question_is_left_for_the_end_and_comes_back() {
     dialogue.answer("soil");
     assert_eq!(dialogue.question(), None, "only what was open is asked again");
     assert_eq!(dialogue.finish(), Ok(()));
+}
+
+#[test]
+fn question_that_another_answer_may_make_needless_does_not_hold_a_person_up() {
+    let form = visit();
+    let mut dialogue = Dialogue::new(start(&form));
+    let target = |question: Option<String>| question.is_some_and(|question| question.contains(") Service target"));
+    while !target(dialogue.question()) {
+        dialogue.answer(":skip");
+    }
+    assert_eq!(dialogue.answer(""), Reply::ask(Vec::new()));
+    assert!(dialogue.question().unwrap().contains("Target's name"));
+    while dialogue.question().is_some() {
+        dialogue.answer(":skip");
+    }
+    let open = dialogue.finish().unwrap_err();
+    assert!(open.notes.iter().any(|note| note.contains("Choose a target, or write its name")), "{:?}", open.notes);
 }
 
 #[test]
