@@ -148,6 +148,12 @@ impl Fold {
         held.map(|(_, (code, tips))| (*code, tips))
     }
 
+    /// Whether any log was ever limited: if not, only whole packs are left out of vectors.
+    #[must_use]
+    pub fn has_log_limits(&self) -> bool {
+        !self.quarantines.logs.is_empty()
+    }
+
     /// Why vectors leave a pack out, if they do: it is held whole, or beyond the tips of its log (A12).
     #[must_use]
     pub fn exclusion(

@@ -350,6 +350,11 @@ impl Replica {
     fn refresh_document(&mut self, doc: &DocId, name: &LogbookName, commit: u64) -> Result<(), ReplicaError> {
         let key = rows::doc(doc);
         let old = self.index.get::<DocRow>(&key)?;
+        if old.is_none() {
+            // What stands in the document follows from its logbook, too: that must be known before.
+            let (kind, part) = (DocKind::Unknown, StateDigest::EMPTY);
+            self.index.put(key.clone(), &DocRow { logbook: name.clone(), kind, part, touched: commit });
+        }
         let standing = self.standing_of(doc)?;
         let part = standing.digest_part(doc);
         let old_part = old.as_ref().map_or(StateDigest::EMPTY, |row| row.part);
@@ -392,33 +397,56 @@ impl Replica {
     pub(super) fn standing_of(&self, doc: &DocId) -> Result<Standing, ReplicaError> {
         let fold = self.control.fold();
         let mut standing = Standing { is_purged: fold.is_document_purged(doc), ..Standing::default() };
+        let home = self.index.get::<DocRow>(&rows::doc(doc))?.map(|row| row.logbook);
         for (key, value) in self.index.scan_all(&rows::changes_of(doc))? {
             let Some(hash) = rows::tail::<32>(&key).map(ChangeHash) else { continue };
             let row: ChangeRow = decode(&key, &value)?;
-            let is_packed = matches!(row.place, ChangePlace::Pack { .. });
+            let carriage = match row.place {
+                ChangePlace::Local { .. } => Carriage::Carried,
+                ChangePlace::Pack { .. } => self.carriage(&hash, home.as_ref())?,
+            };
+            // A change that only excluded packs carry is in no vector, so it counts in no state.
+            let is_packed = matches!(row.place, ChangePlace::Pack { .. }) && carriage != Carriage::Excluded;
             if fold.is_change_purged(&hash) {
                 // Gone, whether its bytes are still here or not: what depends on it is held for good.
                 continue;
             }
             let content_held = fold.content_quarantine(&hash).is_some();
-            let is_carried = !is_packed || self.is_carried(&hash)?;
-            let is_admitted = !content_held && is_carried;
+            let is_admitted = !content_held && carriage == Carriage::Carried;
             standing.changes.insert(hash, StandingChange { row, is_packed, is_admitted });
         }
         standing.close();
         Ok(standing)
     }
 
-    /// Whether at least one pack carries a change without being quarantined for it (A1).
-    fn is_carried(&self, change: &ChangeHash) -> Result<bool, ReplicaError> {
+    /// Whether at least one pack carries a change without being quarantined for it (A1), or at least is not taken out of
+    /// vectors (A12).
+    fn carriage(&self, change: &ChangeHash, home: Option<&LogbookName>) -> Result<Carriage, ReplicaError> {
         let fold = self.control.fold();
+        let mut best = Carriage::Excluded;
         for (key, _) in self.index.scan_all(&rows::carriers_of(change))? {
             let Some(pack) = rows::tail::<32>(&key).map(PackHash) else { continue };
-            if fold.carrier_quarantine(change, &pack).is_none() && fold.pack_quarantine(&pack).is_none() {
-                return Ok(true);
+            if self.is_pack_excluded(home, &pack)? {
+                continue;
             }
+            if fold.carrier_quarantine(change, &pack).is_none() {
+                return Ok(Carriage::Carried);
+            }
+            best = Carriage::Held;
         }
-        Ok(false)
+        Ok(best)
+    }
+
+    fn is_pack_excluded(&self, home: Option<&LogbookName>, pack: &PackHash) -> Result<bool, ReplicaError> {
+        let fold = self.control.fold();
+        if !fold.has_log_limits() {
+            return Ok(fold.pack_quarantine(pack).is_some());
+        }
+        let Some(name) = home else { return Ok(fold.pack_quarantine(pack).is_some()) };
+        match self.index.get::<PackRow>(&rows::pack(&name.id(&self.org), pack))? {
+            Some(row) => self.is_excluded(name, &row.log, pack),
+            None => Ok(false),
+        }
     }
 
     /// Whether the control log takes a pack out of vectors (A12).
@@ -485,6 +513,17 @@ impl Replica {
         let entries = frame.pack.open().map_err(|source| ReplicaError::Frame { commit, source })?;
         Ok(Arc::new(entries))
     }
+}
+
+/// How well the packs of a change carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carriage {
+    /// One does, or it is saved here and in no pack yet.
+    Carried,
+    /// All are quarantined for it.
+    Held,
+    /// The control log takes all of them out of vectors.
+    Excluded,
 }
 
 /// A change, and what the control log says about it.
