@@ -1,0 +1,26 @@
+//! The hub as the simulator would drive it: in memory, with tablets that run the real exchange, no network, no clock.
+//!
+//! Every tablet is a replica and an exchange; messages are encoded and read back between the two sides.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test harness: a failed step is the failure"
+)]
+
+#[path = "hub/admin.rs"]
+mod admin;
+#[path = "hub/epochs.rs"]
+mod epochs;
+#[path = "hub/publish.rs"]
+mod publish;
+#[path = "hub/registry.rs"]
+mod registry;
+#[path = "hub/running.rs"]
+mod running;
+#[path = "hub/sessions.rs"]
+mod sessions;
+#[path = "hub/world.rs"]
+mod world;
