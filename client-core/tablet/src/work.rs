@@ -61,7 +61,13 @@ impl<'t, 'io> Work<'t, 'io> {
             FieldClient::open(config).await.map_err(|error| failure::of_open(&error, &setting.folder, messages))?;
         let forms = client.forms();
         let (now_ms, columns) = (setting.environment.now_ms(), setting.environment.columns());
-        Ok(Self { client, forms, messages, terminal, now_ms, columns })
+        let work = Self { client, forms, messages, terminal, now_ms, columns };
+        for repair in work.diagnostics()?.repairs {
+            // Said once: what opening mended is well the next time.
+            let text = messages.with("open-repaired", &[("what", repair.into())]);
+            work.terminal.note(&text)?;
+        }
+        Ok(work)
     }
 
     pub(crate) const fn lang(&self) -> Lang {

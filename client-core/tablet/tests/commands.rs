@@ -195,6 +195,23 @@ fn data_folder_in_use_is_named_with_the_way_out() {
 }
 
 #[test]
+fn damaged_index_is_rebuilt_without_losing_a_draft_and_said_once() {
+    let tablet = en();
+    let saved = tablet.run(&["new", "visit", "--set", "content=bagging checked", "--draft"]);
+    assert_eq!(saved.exit, Exit::Done, "{}", saved.err);
+    let index = tablet.folder.path().join("index");
+    assert!(index.is_dir());
+    std::fs::remove_dir_all(&index).unwrap();
+    std::fs::create_dir_all(index.join("sled")).unwrap();
+    std::fs::write(index.join("sled/conf"), b"not a configuration").unwrap();
+    let listed = tablet.run(&["drafts"]);
+    assert_eq!(listed.exit, Exit::Done, "{}", listed.err);
+    assert!(listed.err.starts_with("Repaired at opening, every saved record is kept: "), "{}", listed.err);
+    assert!(listed.out.contains("Field visit"), "{}", listed.out);
+    assert!(!tablet.run(&["drafts"]).err.contains("Repaired"));
+}
+
+#[test]
 fn reader_that_goes_away_ends_the_run_quietly() {
     struct Gone;
     impl std::io::Write for Gone {

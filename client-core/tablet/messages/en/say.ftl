@@ -260,7 +260,7 @@ status-copied = Attention: { $what }
 status-read-only = The store of this device takes no more: check the free space and run it again; else tell the administrator
 status-room = Only { $free } free on the disk: remove files you do not need
 status-unreadable-drafts = Drafts this version cannot read: { $count }; update qianmo
-status-repaired = Repaired at opening: { $what }
+open-repaired = Repaired at opening, every saved record is kept: { $what }
 
 export-done = Records exported: { $count }, without personal data
 export-done-personal = Records exported: { $count }, with personal data: keep it safe

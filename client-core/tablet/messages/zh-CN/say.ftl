@@ -248,7 +248,7 @@ status-copied = 注意：{ $what }
 status-read-only = 本机存储不能再写入：检查存储空间，重新运行；仍不行请告诉管理员
 status-room = 存储空间只剩{ $free }：请删去不用的文件
 status-unreadable-drafts = 有{ $count }份草稿这个版本读不懂：请升级 qianmo
-status-repaired = 打开时已修复：{ $what }
+open-repaired = 打开时已自动修复，已存的记录都在：{ $what }
 
 export-done = 已导出{ $count }条，不含个人信息
 export-done-personal = 已导出{ $count }条，含个人信息，请妥善保管

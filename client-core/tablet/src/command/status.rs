@@ -105,9 +105,6 @@ fn troubles(status: &SyncStatus, diagnostics: &Diagnostics, messages: Messages) 
     if diagnostics.unreadable_drafts > 0 {
         lines.push(messages.with("status-unreadable-drafts", &[("count", diagnostics.unreadable_drafts.into())]));
     }
-    for repair in &diagnostics.repairs {
-        lines.push(messages.with("status-repaired", &[("what", repair.as_str().into())]));
-    }
     lines
 }
 
