@@ -1,0 +1,492 @@
+//! The command line: what may be typed, and what `--help` teaches.
+//!
+//! Global flags may stand before or after the command. A flag wins over its `QIANMO_…` variable, and that over the file.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use qianmo_server::config::{HostPort, LogFormat, LogLevel};
+
+use crate::lang::Lang;
+
+/// 阡陌管理端:接收平板的工作日志,落盘、备份、判断、展示
+/// The Qianmo hub: takes in what tablets wrote, keeps it, judges it, shows it
+#[derive(Debug, Parser)]
+#[command(name = "qianmo-server", version, verbatim_doc_comment, max_term_width = 110)]
+#[command(after_long_help = EXAMPLES, after_help = SEE_EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const SEE_EXAMPLES: &str =
+    "Examples and exit codes: qianmo-server --help. Of one command: qianmo-server enroll --help.";
+
+const EXAMPLES: &str = "\
+Examples 示例:
+  qianmo-server demo                                   一分钟看懂:一个管理端、三台平板,在本机演示 (everything on this machine)
+  qianmo-server init --data ./hub --name 样例区推广站 --advertise 192.0.2.7:4433
+  qianmo-server serve --data ./hub                     运行;Ctrl-C 或 SIGTERM 正常停止 (stops cleanly)
+  qianmo-server enroll --data ./hub --station ST01 --person P02
+  qianmo-server devices --data ./hub                   谁登记了、什么时候来过 (who is enrolled, who came when)
+  qianmo-server revoke 1f0c5a7be0d94c22 --reason lost --data ./hub
+  qianmo-server backup --data ./hub --to /mnt/backup   运行中也可以 (also while it runs)
+  qianmo-server verify /mnt/backup
+  qianmo-server restore --from /mnt/backup --data ./hub2
+
+The configuration is one TOML file. Without --config it is DIR/qianmo.toml of --data DIR, or else
+/etc/qianmo/qianmo.toml. Every key is also a variable: quic.listen = QIANMO_QUIC_LISTEN. A flag wins over a
+variable, and a variable over the file.
+
+Exit codes 退出码:
+  0  done
+  1  the disk, the network or another process is in the way
+  2  the command line, the environment or the configuration is wrong
+  3  a check found something that does not hold (verify, demo)
+  4  no organisation in this folder, or one already
+  5  the hub does not do it: no such device, a role that needs a scope …";
+
+const GENERAL: &str = "General 通用";
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Common {
+    /// 配置文件 The configuration file
+    #[arg(long, global = true, help_heading = GENERAL, value_name = "FILE", env = "QIANMO_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// 数据目录 The folder with all of the hub's state
+    #[arg(long, global = true, help_heading = GENERAL, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// 输出语言 The language of the output; without it, that of the locale
+    #[arg(long, global = true, help_heading = GENERAL, value_enum, value_name = "zh|en", hide_possible_values = true)]
+    #[arg(env = "QIANMO_LANG", hide_env_values = true)]
+    pub(crate) lang: Option<Lang>,
+    /// 日志级别 The least important log line still written, on standard error
+    #[arg(long, global = true, help_heading = GENERAL, value_enum, hide_possible_values = true)]
+    #[arg(value_name = "error|warn|info|debug|trace")]
+    pub(crate) log_level: Option<Level>,
+    /// 日志格式 Log lines for people or for a collector
+    #[arg(long, global = true, help_heading = GENERAL, value_enum, value_name = "text|json", hide_possible_values = true)]
+    pub(crate) log_format: Option<Format>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(Init),
+    Serve(Serve),
+    Enroll(Enroll),
+    /// 列出设备 List the devices
+    Devices(Listing),
+    Revoke(Revoke),
+    /// 状态与计数 State and counts
+    Stats(Listing),
+    Export(Export),
+    Verify(Verify),
+    Backup(Backup),
+    Restore(Restore),
+    Demo(Demo),
+}
+
+/// 建立单位:密钥、数据目录 Make the organisation, once
+///
+/// 什么也不问;密钥只此一份,请当天备份。
+/// Asks nothing. The keys exist nowhere else: back up today.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Example 示例:\n  qianmo-server init --data ./hub --name 样例区推广站 --advertise 192.0.2.7:4433"
+)]
+pub(crate) struct Init {
+    /// 单位名称 The name people see on pages, tickets and exports
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// 管理员编号 The administrator's code, never a name
+    #[arg(long, value_name = "CODE", default_value = "A01")]
+    pub(crate) admin: String,
+    #[command(flatten)]
+    pub(crate) addresses: Addresses,
+}
+
+/// Where the hub listens.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Addresses {
+    /// 平板连接的 UDP 地址 The UDP address for tablets
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// 写进票里的地址,可多次 What tickets tell tablets to dial; may be given several times
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Vec<HostPort>,
+    /// 页面的 TCP 地址 The TCP address of the pages
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) web: Option<SocketAddr>,
+}
+
+/// 运行管理端 Run the hub
+///
+/// 直到 Ctrl-C 或 SIGTERM;已确认收到的都会先落盘。
+/// Until Ctrl-C or SIGTERM; it finishes what it acknowledged.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Examples 示例:\n  qianmo-server serve --config /etc/qianmo/qianmo.toml --check-config\n  qianmo-server serve --data ./hub --log-format json"
+)]
+pub(crate) struct Serve {
+    /// 只检查配置 Check the configuration, say everything that is wrong, and end
+    #[arg(long)]
+    pub(crate) check_config: bool,
+    /// 时钟大跳后确认时间正确 After a jump of the clock: it is right now
+    #[arg(long)]
+    pub(crate) confirm_clock: bool,
+    #[command(flatten)]
+    pub(crate) addresses: Addresses,
+}
+
+/// 给一台新平板开票 Make a ticket for a new tablet
+///
+/// 一票一机,限时,用一次;当面交给本人。管理端在不在运行都可以。
+/// For one tablet, for a short time, used once; hand it over in person. Works whether the hub runs or not.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Examples 示例:\n  qianmo-server enroll --station ST01 --person P02\n  qianmo-server enroll --station ST01 --person C01 --role coordinator --district --valid-hours 2\n  qianmo-server enroll --station ST01 --person P02 --replaces 1f0c5a7be0d94c22   换机 (P02's new tablet)"
+)]
+pub(crate) struct Enroll {
+    /// 工作站编号 The station the tablet belongs to
+    #[arg(long, value_name = "CODE")]
+    pub(crate) station: String,
+    /// 使用人编号,可多次 Who writes on it; may be given several times
+    #[arg(long, value_name = "CODE", required = true)]
+    pub(crate) person: Vec<String>,
+    /// 角色 What they may do
+    #[arg(long, value_enum, default_value_t = Role::Technician)]
+    pub(crate) role: Role,
+    /// 全区,而不只是本站 For the whole district, not only the station
+    #[arg(long)]
+    pub(crate) district: bool,
+    /// 有效小时数 How long the ticket is good
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=24))]
+    pub(crate) valid_hours: u32,
+    /// 换机:旧设备编号 The device that the new tablet replaces
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) replaces: Option<String>,
+    /// 不画二维码 Draw no QR code
+    #[arg(long)]
+    pub(crate) no_qr: bool,
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a person may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// 技术员 writes records of the station
+    Technician,
+    /// 专家 writes records, also of other stations with --district
+    Expert,
+    /// 协调员 also approves and returns
+    Coordinator,
+    /// 只读 reads
+    Viewer,
+    /// 管理员 everything
+    Admin,
+}
+
+impl Role {
+    /// The word of the control socket.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Technician => "technician",
+            Self::Expert => "expert",
+            Self::Coordinator => "coordinator",
+            Self::Viewer => "viewer",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A list or counts.
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// 停用一台设备 Revoke a device
+///
+/// 连接立刻断开,不能恢复;之后要重新登记。
+/// Open connections are closed at once. It cannot be undone; the tablet enrols anew instead.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "What it wrote honestly and uploads later is held for a coordinator, not destroyed.\n\nExample 示例:\n  qianmo-server revoke 1f0c5a7be0d94c22 --reason lost"
+)]
+pub(crate) struct Revoke {
+    /// 设备编号(见 devices)The device's id, as `devices` shows it
+    #[arg(value_name = "DEVICE")]
+    pub(crate) device: String,
+    /// 原因 Why
+    #[arg(long, value_enum)]
+    pub(crate) reason: Reason,
+}
+
+/// Why a device is revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reason {
+    /// 丢失 lost
+    Lost,
+    /// 被盗 stolen
+    Stolen,
+    /// 换了新机 replaced by another
+    Replaced,
+    /// 人员离开 its person left
+    Left,
+    /// 被复制 its store was copied
+    Copied,
+    /// 其他 something else
+    Other,
+}
+
+impl Reason {
+    /// The code in the control log. A number once given is never given another meaning.
+    pub(crate) const fn code(self) -> u16 {
+        match self {
+            Self::Other => 1,
+            Self::Lost => 2,
+            Self::Stolen => 3,
+            Self::Replaced => 4,
+            Self::Left => 5,
+            Self::Copied => 6,
+        }
+    }
+}
+
+/// 导出记录 Export the records
+///
+/// 每行一条 JSON;个人信息默认隐去。
+/// One JSON object a line; personal data is masked unless asked for.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Export {
+    /// 写到哪个文件(不覆盖)Where to; an existing file is not overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// 连同个人信息 With personal data; without it they are masked
+    #[arg(long)]
+    pub(crate) personal: bool,
+}
+
+/// 检查数据目录或备份 Check a data folder or a backup
+///
+/// 逐帧校验、签名链、状态重算;什么也不改。
+/// Every frame, every signature, every state computed anew. Changes nothing.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Verify {
+    /// 数据目录或备份;不写就是 --data A data folder or a backup; without it, the data folder
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// 备份,运行中也可以 Back up, also while the hub runs
+///
+/// 备份里有私钥,请像服务器一样看管。
+/// A backup holds the private keys: guard it like the server.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Backup {
+    /// 备份到哪个目录;不写就是 backup.dir Where to; without it, backup.dir of the configuration
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// 从备份恢复到空目录 Restore a backup into an empty folder
+///
+/// 旧机器从此不能再运行。
+/// Never run the old machine again: the restored hub is its successor.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(after_help = "Example 示例:\n  qianmo-server restore --from /mnt/backup --data /var/lib/qianmo")]
+pub(crate) struct Restore {
+    /// 备份目录 The backup
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// 时钟大跳后确认时间正确 After a jump of the clock: it is right now
+    #[arg(long)]
+    pub(crate) confirm_clock: bool,
+}
+
+/// 演示:离线写、并发改、合并、备份 Show everything on this machine
+///
+/// 一个管理端、三台平板,真的登记、离线写、并发改、同步、备份,逐项核对。
+/// A hub and three tablets that really enrol, work offline, edit at the same time, sync and are backed up.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Every number is measured, every claim is checked. With --data DIR the folders are kept; otherwise they are removed at the end.\n\nExamples 示例:\n  qianmo-server demo\n  qianmo-server demo --once --json   最后一行是结果 (the last line is the result)"
+)]
+pub(crate) struct Demo {
+    /// 做完就结束 End when it is done, without staying up
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// 最后一行输出 JSON Print the result as one line of JSON, the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// 页面的 TCP 地址 The TCP address of the pages
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) web: Option<SocketAddr>,
+}
+
+/// A log level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Level {
+    /// A person must look
+    Error,
+    /// Odd, carried on
+    Warn,
+    /// Lifecycle
+    Info,
+    /// One line or more a session
+    Debug,
+    /// One line or more a message
+    Trace,
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warn => Self::Warn,
+            Level::Info => Self::Info,
+            Level::Debug => Self::Debug,
+            Level::Trace => Self::Trace,
+        }
+    }
+}
+
+/// A log format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One line of text
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::failure::Exit;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_manual_is_understood() {
+        for line in [
+            "qianmo-server init --config /etc/qianmo/qianmo.toml",
+            "qianmo-server init --data ./hub --name 站 --advertise h:1 --advertise [::1]:2",
+            "qianmo-server serve --config /etc/qianmo/qianmo.toml --check-config",
+            "qianmo-server --config /x serve",
+            "qianmo-server enroll --config /x --station ST01 --person P02",
+            "qianmo-server enroll --station ST01 --person P02 --person P03 --role expert --district --valid-hours 2 --replaces a --no-qr",
+            "qianmo-server devices --json",
+            "qianmo-server revoke 1f0c5a7be0d94c22 --reason lost",
+            "qianmo-server stats --json",
+            "qianmo-server export --to out.jsonl",
+            "qianmo-server verify",
+            "qianmo-server verify /var/backups/qianmo",
+            "qianmo-server backup --to /var/backups/qianmo",
+            "qianmo-server restore --from /b --data /d",
+            "qianmo-server demo --once --json",
+            "qianmo-server demo --data ./d --web 127.0.0.1:8080 --lang en",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_out_of_range_is_refused() {
+        for line in [
+            "qianmo-server",
+            "qianmo-server enroll --station ST01",
+            "qianmo-server enroll --station ST01 --person P02 --valid-hours 0",
+            "qianmo-server enroll --station ST01 --person P02 --role boss",
+            "qianmo-server revoke",
+            "qianmo-server revoke 1f0c5a7be0d94c22",
+            "qianmo-server init --advertise hub",
+            "qianmo-server export",
+            "qianmo-server fly",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_teaches_every_command_and_every_exit_code() {
+        let help = Cli::command().render_long_help().to_string();
+        for command in Cli::command().get_subcommands() {
+            assert!(help.contains(command.get_name()), "{}", command.get_name());
+        }
+        for (exit, meaning) in Exit::MEANINGS {
+            assert!(help.contains(&format!("  {}  {meaning}", exit.number())), "{exit:?}: {meaning}");
+        }
+        for line in EXAMPLES.lines().filter(|line| line.trim_start().starts_with("qianmo-server ")) {
+            let typed: String = line.split("   ").find(|part| !part.trim().is_empty()).unwrap_or_default().to_owned();
+            assert!(parse(typed.trim()).is_ok(), "the example does not parse: {typed}");
+        }
+    }
+
+    /// What `--help` shows, of every command. Changed on purpose? Run the tests with `UPDATE_HELP=1` and read the difference.
+    #[test]
+    fn help_is_what_was_agreed() {
+        let mut whole = Cli::command().term_width(110);
+        whole.build();
+        let mut shown = whole.render_long_help().to_string();
+        for command in whole.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+            let name = command.get_name().to_owned();
+            shown.push_str(&format!("\n==== {name}\n\n{}", command.render_long_help()));
+        }
+        let shown: String = shown.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+        if std::env::var_os("UPDATE_HELP").is_some() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help.txt"), &shown).unwrap();
+        }
+        assert_eq!(shown, include_str!("../tests/help.txt"));
+    }
+
+    #[test]
+    fn reason_codes_are_distinct() {
+        let codes: std::collections::BTreeSet<u16> =
+            Reason::value_variants().iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), Reason::value_variants().len());
+        assert!(!codes.contains(&0));
+    }
+}

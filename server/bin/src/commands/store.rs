@@ -1,0 +1,143 @@
+//! `stats`, `export`, `verify`, `backup`, `restore`: the store as a whole.
+
+use qianmo_server::admin::{self, Folder, FolderError, ManifestError, RestoreError};
+use qianmo_server::config::Overrides;
+use qianmo_server::hub::ClockCheck;
+use qianmo_server::server::wall_clock;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use crate::cli::{Backup, Common, Export, Listing, Restore, Verify};
+use crate::commands::absolute;
+use crate::control_socket::Request;
+use crate::failure::{Exit, Failure};
+use crate::lang::Lang;
+use crate::office::{self, BackupAnswer, ExportAnswer, Office, StatsAnswer, VerifyAnswer};
+use crate::screen::{self, Table, line};
+use crate::settings;
+
+/// Shows state and counts.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn stats(common: &Common, args: &Listing, lang: Lang) -> Result<(), Failure> {
+    let office = Office::open(common)?;
+    let stats: StatsAnswer = office.ask(Request::Stats)?;
+    if args.json {
+        return Ok(screen::json(&stats)?);
+    }
+    let mut table = Table::plain();
+    for (zh, en, value) in stats.lines() {
+        table.row([lang.label(zh, en), value]);
+    }
+    line(table.render())?;
+    Ok(())
+}
+
+/// Exports all records.
+///
+/// # Errors
+/// The file is there already, or cannot be written.
+pub(crate) fn export(common: &Common, args: &Export, lang: Lang) -> Result<(), Failure> {
+    let office = Office::open(common)?;
+    let done: ExportAnswer = office.ask(Request::Export { to: absolute(&args.to)?, personal: args.personal })?;
+    line(format!("{} {} → {}", lang.label("已导出记录", "records exported:"), done.records, done.to.display()))?;
+    Ok(())
+}
+
+/// Backs up.
+///
+/// # Errors
+/// There is nowhere to, or it cannot be written.
+pub(crate) fn backup(common: &Common, args: &Backup, lang: Lang) -> Result<(), Failure> {
+    let office = Office::open(common)?;
+    let to = args.to.clone().or_else(|| office.config().backup.dir.clone()).ok_or_else(|| {
+        Failure::new(Exit::Usage, "there is nowhere to back up to", "name a folder with --to DIR, or set backup.dir")
+    })?;
+    let done: BackupAnswer = office.ask(Request::Backup { to: absolute(&to)? })?;
+    if args.json {
+        return Ok(screen::json(&done)?);
+    }
+    let bytes = screen::bytes(done.bytes);
+    line(format!("{} {} ({} · {bytes})", lang.label("已备份到", "backed up to"), done.to.display(), done.files))?;
+    let zh = "里面有私钥,请像服务器一样看管,并每天另存一份到别处。";
+    let en = "It holds the private keys: guard it like the server, and copy it elsewhere every day.";
+    line(lang.say(zh, en))?;
+    Ok(())
+}
+
+/// Checks a data folder or a backup.
+///
+/// # Errors
+/// Something does not hold.
+pub(crate) fn verify(common: &Common, args: &Verify, lang: Lang) -> Result<(), Failure> {
+    let found: VerifyAnswer = match &args.dir {
+        Some(dir) => office::verify_folder(dir)?,
+        None => Office::open(common)?.ask(Request::Verify)?,
+    };
+    if args.json {
+        screen::json(&found)?;
+    } else {
+        show_found(&found, lang)?;
+    }
+    if found.sound {
+        return Ok(());
+    }
+    let what = format!("{} things do not hold", found.faults.len());
+    Err(Failure::new(Exit::NotHeld, what, "keep this folder as it is, and restore the newest backup that verifies"))
+}
+
+fn show_found(found: &VerifyAnswer, lang: Lang) -> Result<(), Failure> {
+    let mut table = Table::plain();
+    table.row([lang.label("最后一次提交", "last commit"), found.commit.to_string()]);
+    table.row([lang.label("帧", "frames"), found.frames.to_string()]);
+    table.row([lang.label("批次(签名与内容)", "packs (signature and contents)"), found.packs.to_string()]);
+    table.row([lang.label("管理记录", "control entries"), found.control_entries.to_string()]);
+    table.row([lang.label("日志本(状态重算)", "logbooks (state computed anew)"), found.logbooks.to_string()]);
+    line(table.render())?;
+    for fault in &found.faults {
+        line(format!("  ! {fault}"))?;
+    }
+    if found.sound {
+        line(lang.label("全部完好", "everything holds"))?;
+    }
+    Ok(())
+}
+
+/// Restores a backup into an empty folder.
+///
+/// # Errors
+/// The backup is damaged, or the folder is not empty.
+pub(crate) fn restore(common: &Common, args: &Restore, lang: Lang) -> Result<(), Failure> {
+    let config = settings::load(common, Overrides::default())?;
+    let folder = Folder::new(&config.data_dir);
+    let clock = if args.confirm_clock { ClockCheck::Confirmed } else { ClockCheck::Strict };
+    let restored = admin::restore(&args.from, &folder, clock, wall_clock(), StdRng::from_os_rng());
+    let report = restored.map_err(|error| restore_failed(error, &config.data_dir))?;
+    let data = config.data_dir.display();
+    line(format!("{} {data} ({} · {})", lang.label("已恢复到", "restored into"), report.files, report.commit))?;
+    line(format!("{} {} → {}", lang.label("世代", "epoch"), report.old_epoch, report.epoch))?;
+    let zh = "旧机器从此不能再运行,一会儿也不行。平板下次连接时会把备份之后的内容补送上来;确认每台设备之前不下发记录。";
+    let en = "Never run the old machine again, not even for a moment. Tablets bring what came after the backup when they next connect.";
+    line(lang.say(zh, en))?;
+    Ok(())
+}
+
+fn restore_failed(error: RestoreError, dir: &std::path::Path) -> Failure {
+    let (exit, next) = match &error {
+        RestoreError::Folder(FolderError::NotEmpty { .. }) => (Exit::WrongFolder, "name an empty folder with --data"),
+        RestoreError::Manifest(ManifestError::Missing { .. }) => {
+            (Exit::Usage, "name the folder that `backup` wrote with --from")
+        }
+        RestoreError::Damaged { .. } | RestoreError::Manifest(_) => {
+            (Exit::NotHeld, "empty the folder, then restore an older backup or another copy")
+        }
+        RestoreError::Folder(_)
+        | RestoreError::Keys(_)
+        | RestoreError::Authority(_)
+        | RestoreError::Disk(_)
+        | RestoreError::Hub(_) => (Exit::Failed, "empty the folder and try again as the user that will own it"),
+    };
+    let what = format!("nothing was restored into {}", dir.display());
+    Failure { exit, error: anyhow::Error::new(error).context(what), next: next.to_owned() }
+}

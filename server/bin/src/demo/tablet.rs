@@ -1,0 +1,158 @@
+//! A tablet of the demo: a real client with a folder of its own, talking QUIC to the hub over loopback.
+//!
+//! It counts what its sessions cost, and reads its own replica back record by record for the checks at the end.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use qianmo_client_core::{
+    ClientConfig, Connectivity, Delivery, FieldClient, FieldEdit, RecordDraft, RecordFilter, RecordId, RecordRow,
+    Schedule,
+};
+
+use crate::demo::report::{Deliveries, ReplicaState, Traffic};
+use crate::sample::Visit;
+
+/// How long one sync may take: on loopback far more than it needs.
+const SYNC_WITHIN: Duration = Duration::from_secs(60);
+/// Months held before the present one: the sample is of 2025.
+const MONTHS_BACK: u8 = 240;
+const FORM: &str = "visit";
+
+/// One tablet.
+#[derive(Debug)]
+pub(crate) struct Tablet {
+    name: String,
+    client: FieldClient,
+    traffic: Traffic,
+    own: BTreeSet<RecordId>,
+    unsent: BTreeSet<RecordId>,
+}
+
+impl Tablet {
+    /// Opens a tablet in a folder of its own and enrols it with a ticket. It is offline afterwards.
+    pub(crate) async fn enroll(name: &str, folder: &Path, ticket: &str) -> anyhow::Result<Self> {
+        let mut config = ClientConfig::new(folder).label(name).schedule(Schedule::Manual);
+        config.months_back = MONTHS_BACK;
+        let client = FieldClient::open(config).await.with_context(|| format!("{name} does not open"))?;
+        client.enroll(ticket).await.with_context(|| format!("{name} could not enrol"))?;
+        client.set_connectivity(Connectivity::Offline);
+        Ok(Self {
+            name: name.to_owned(),
+            client,
+            traffic: Traffic::default(),
+            own: BTreeSet::new(),
+            unsent: BTreeSet::new(),
+        })
+    }
+
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its sessions cost so far.
+    pub(crate) const fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Records it wrote or edited, and those of them that it did since it last met the hub.
+    pub(crate) fn written(&self) -> (usize, usize) {
+        (self.own.len(), self.unsent.len())
+    }
+
+    /// Files a visit; durable when this returns.
+    pub(crate) async fn file(&mut self, visit: &Visit) -> anyhow::Result<RecordId> {
+        let mut draft = RecordDraft::new(FORM);
+        draft.person = Some(visit.person.clone());
+        draft.month = Some(visit.month.clone());
+        for (path, text) in &visit.answers {
+            draft = draft.with(path, text.as_str());
+        }
+        let filed = self.client.create(draft).await;
+        let id = filed.with_context(|| format!("{}: {} could not be filed", self.name, visit.number))?;
+        self.own.insert(id);
+        self.unsent.insert(id);
+        Ok(id)
+    }
+
+    /// Edits fields at the version that this tablet shows.
+    pub(crate) async fn edit(&mut self, record: RecordId, edits: &[(&str, &str)]) -> anyhow::Result<()> {
+        let shown = self.client.record(record)?.with_context(|| format!("{}: {record} is not here", self.name))?;
+        let edits = edits.iter().map(|(path, text)| FieldEdit::set(path, *text)).collect();
+        self.client.edit(record, shown.row.version, edits).await?;
+        self.own.insert(record);
+        self.unsent.insert(record);
+        Ok(())
+    }
+
+    /// Meets the hub until nothing is left either way, then goes offline again.
+    pub(crate) async fn meet_hub(&mut self) -> anyhow::Result<()> {
+        self.client.set_connectivity(Connectivity::Metered);
+        let met = self.client.sync_now(SYNC_WITHIN).await;
+        self.client.set_connectivity(Connectivity::Offline);
+        let report = met.with_context(|| format!("{} could not meet the hub", self.name))?;
+        self.traffic.add(&Traffic {
+            sessions: report.sessions,
+            round_trips: report.round_trips,
+            up: report.udp_up,
+            down: report.udp_down,
+            messages_up: report.stream_up,
+            messages_down: report.stream_down,
+            refused: report.refused.len() + report.held,
+        });
+        ensure!(report.complete, "{}: after {} sessions something was left to exchange", self.name, report.sessions);
+        self.unsent.clear();
+        Ok(())
+    }
+
+    /// What its replica holds now, read record by record.
+    pub(crate) fn state(&self) -> anyhow::Result<ReplicaState> {
+        let mut state = ReplicaState { name: self.name.clone(), ..ReplicaState::default() };
+        for row in self.rows()? {
+            let record = self.client.record(row.id)?.with_context(|| format!("{} is listed, but not here", row.id))?;
+            let devices: BTreeSet<&String> =
+                record.history.iter().filter_map(|change| change.device.as_ref()).collect();
+            state.records += 1;
+            state.conflicts += record.conflicts.len();
+            state.merged += usize::from(devices.len() > 1);
+        }
+        state.digests = self.client.diagnostics()?.state_digests;
+        Ok(state)
+    }
+
+    /// Where its own work is.
+    pub(crate) fn deliveries(&self) -> anyhow::Result<Deliveries> {
+        let mut deliveries = Deliveries::default();
+        for row in self.rows()? {
+            match row.delivery {
+                Delivery::Waiting => deliveries.waiting += 1,
+                Delivery::Acknowledged => deliveries.acknowledged += 1,
+                Delivery::BackedUp => deliveries.backed_up += 1,
+                Delivery::Held { .. } => deliveries.held += 1,
+                Delivery::Elsewhere => {}
+            }
+        }
+        Ok(deliveries)
+    }
+
+    fn rows(&self) -> anyhow::Result<Vec<RecordRow>> {
+        let mut rows = Vec::new();
+        let mut filter = RecordFilter { with_withdrawn: true, ..RecordFilter::default() };
+        loop {
+            let page = self.client.records(filter.clone())?;
+            rows.extend(page.rows);
+            match page.next {
+                Some(next) => filter.after = Some(next),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// Stops it; what it saved is saved.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        self.client.close().await.with_context(|| format!("{} did not close", self.name))
+    }
+}
