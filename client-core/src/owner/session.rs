@@ -33,8 +33,6 @@ use crate::status::{RefusedPack, SyncReport};
 
 /// Zstandard's level: more costs a tablet's battery and saves little on packs this small.
 const PACK_LEVEL: i32 = 6;
-/// Packs that go out with the hello; the rest follows when the hub has said what it lacks.
-const OPENING_PACKS_MAX: usize = 64;
 /// Changed records that are looked at for new conflicts after one session.
 const CONFLICT_RECORDS_MAX: usize = 5_000;
 
@@ -200,10 +198,9 @@ impl Owner {
         let agreement = self.replica.meta(AGREED_KEY)?.and_then(|bytes| Agreement::decode(&bytes).ok());
         let agreed = agreement.filter(|agreement| agreement.asked == asked).map(|agreement| agreement.agreed);
         let selection = agreed.unwrap_or_else(|| asked.clone());
-        let mut unreceipted = self.replica.unreceipted()?;
+        let unreceipted = self.replica.unreceipted()?;
         let changed: BTreeSet<LogbookName> =
             unreceipted.iter().chain(&self.visible).map(|(name, _)| name.clone()).collect();
-        unreceipted.truncate(OPENING_PACKS_MAX);
         let stations = match &selection.stations {
             Stations::These(stations) => stations.iter().cloned().collect(),
             Stations::All => selection::known_stations(fold, &self.replica.logbooks()),
