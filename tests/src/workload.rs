@@ -120,7 +120,7 @@ pub fn json(fields: &BTreeMap<String, Scalar>) -> String {
                 Scalar::Text(text) => serde_json::Value::from(text.as_str()),
                 Scalar::Int(number) => serde_json::Value::from(*number),
                 Scalar::Bool(flag) => serde_json::Value::from(*flag),
-                _ => serde_json::Value::Null,
+                Scalar::Null | Scalar::Bytes(_) => serde_json::Value::Null,
             };
             (name.clone(), value)
         })

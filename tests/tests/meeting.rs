@@ -216,7 +216,13 @@ fn changes_on_disk(replica: &qianmo_replica::replica::Replica) -> Vec<qianmo_pro
         let entries = match frame.kind {
             FrameKind::Pack => PackFrame::decode(&frame.payload).unwrap().pack.open().unwrap(),
             FrameKind::Local => LocalFrame::decode(&frame.payload).unwrap().entries,
-            _ => Vec::new(),
+            FrameKind::Draft
+            | FrameKind::Control
+            | FrameKind::Verdict
+            | FrameKind::Receipt
+            | FrameKind::Meta
+            | FrameKind::Blob
+            | FrameKind::Unknown(_) => Vec::new(),
         };
         docs.extend(entries.iter().filter(|entry| entry.change().is_some()).map(Entry::doc));
     }

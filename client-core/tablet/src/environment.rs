@@ -98,8 +98,8 @@ mod tests {
 
     #[test]
     fn data_folder_comes_from_the_nearest_place_that_names_one() {
-        let env = Environment::default().with("HOME", "/home/a");
-        assert_eq!(env.data_dir(None), Some(PathBuf::from("/home/a/.local/share/qianmo")));
+        let env = Environment::default().with("HOME", "/somewhere/a");
+        assert_eq!(env.data_dir(None), Some(PathBuf::from("/somewhere/a/.local/share/qianmo")));
         let env = env.with("QIANMO_DATA", "/srv/b");
         assert_eq!(env.data_dir(None), Some(PathBuf::from("/srv/b")));
         assert_eq!(env.data_dir(Some(Path::new("c"))), Some(PathBuf::from("c")));

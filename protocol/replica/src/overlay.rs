@@ -13,6 +13,9 @@ use crate::pack_log::FramePointer;
 /// Rows fetched at once by [`Overlay::scan_all`].
 const PAGE_ROWS: usize = PAGE_ENTRIES_MAX / 2;
 
+/// A key and its value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
 /// Why a row could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
@@ -85,12 +88,7 @@ impl Overlay {
     }
 
     /// Up to `limit` rows under a prefix, after a key, in the order of keys.
-    pub(crate) fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RowError> {
+    pub(crate) fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Row>, RowError> {
         let limit = limit.min(PAGE_ENTRIES_MAX);
         let hidden = self.pending_under(prefix, after).filter(|(_, value)| value.is_none()).count();
         let asked = limit.saturating_add(hidden).min(PAGE_ENTRIES_MAX);
@@ -111,8 +109,8 @@ impl Overlay {
     }
 
     /// All rows under a prefix that holds few.
-    pub(crate) fn scan_all(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RowError> {
-        let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    pub(crate) fn scan_all(&self, prefix: &[u8]) -> Result<Vec<Row>, RowError> {
+        let mut rows: Vec<Row> = Vec::new();
         loop {
             let page = self.scan(prefix, rows.last().map(|(key, _)| key.as_slice()), PAGE_ROWS)?;
             let is_last = page.len() < PAGE_ROWS;

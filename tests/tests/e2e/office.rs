@@ -232,7 +232,7 @@ impl Tablet {
                 &content,
             ])
             .ok();
-        ran.json()["record"].as_str().or(ran.json()["id"].as_str()).unwrap_or_else(|| panic!("{ran:#?}")).to_owned()
+        ran.json()["record"].as_str().unwrap_or_else(|| panic!("{ran:#?}")).to_owned()
     }
 
     pub fn sync(&self) -> Ran {

@@ -285,7 +285,21 @@ impl Replica {
                     Some(_) | None => Ok(()),
                 }
             }
-            _ => Ok(()),
+            Decision::Hub(_)
+            | Decision::EpochStart { .. }
+            | Decision::Enrol(_)
+            | Decision::Confirm { .. }
+            | Decision::AdoptionComplete { .. }
+            | Decision::Grant(_)
+            | Decision::Cut { .. }
+            | Decision::Revoke { .. }
+            | Decision::MoreTips { .. }
+            | Decision::Form(_)
+            | Decision::MinimumVersion { .. }
+            | Decision::EndMinimumVersion { .. }
+            | Decision::ForkProof { .. }
+            | Decision::Adopt { .. }
+            | Decision::Unknown { .. } => Ok(()),
         }
     }
 

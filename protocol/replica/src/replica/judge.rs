@@ -3,13 +3,14 @@
 //! Content is judged per change, the carrier per change and pack (A1). A hub publishes what fails; on a tablet its own
 //! failing verdict is provisional: it hides the change here, and counts for nothing in the state digest.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_protocol::change::RawChange;
 use qianmo_protocol::control::{CarrierFacts, Written};
 use qianmo_protocol::gate::{ChangeFacts, DocumentRoot, Gate, JudgeError, Place};
 use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, LogbookName, PackHash};
-use qianmo_protocol::pack::Entry;
+use qianmo_protocol::pack::Entry as PackEntry;
 use qianmo_protocol::review::{Provenance, ReviewKind};
 use qianmo_protocol::wire::Wire;
 
@@ -135,7 +136,7 @@ impl Replica {
         &self,
         bench: Bench<'_>,
         gates: &mut BTreeMap<DocId, Gate>,
-        entry: &Entry,
+        entry: &PackEntry,
     ) -> Result<(u16, u16), ReplicaError> {
         let Some(change) = entry.change() else { return Ok((CONTENT_PASSED, 0)) };
         let (doc, hash) = (entry.doc(), entry.hash());
@@ -145,14 +146,16 @@ impl Replica {
             return Ok((code, 0));
         }
         let place = Place { logbook: bench.place_id, doc };
-        if !gates.contains_key(&doc) {
-            let admitted = self.admitted_changes(&doc, &bench.named.logbook)?;
-            match Gate::for_document(place, admitted) {
-                Ok(gate) => gates.insert(doc, gate),
-                Err(_) => return Ok((CODE_WAITS, 0)),
-            };
-        }
-        let Some(gate) = gates.get_mut(&doc) else { return Ok((CODE_WAITS, 0)) };
+        let gate = match gates.entry(doc) {
+            Entry::Occupied(gate) => gate.into_mut(),
+            Entry::Vacant(place_for_gate) => {
+                let admitted = self.admitted_changes(&doc, &bench.named.logbook)?;
+                match Gate::for_document(place, admitted) {
+                    Ok(gate) => place_for_gate.insert(gate),
+                    Err(_) => return Ok((CODE_WAITS, 0)),
+                }
+            }
+        };
         let facts = match gate.judge(change) {
             Ok(admitted) => admitted.facts,
             Err(JudgeError::Content(failure)) => return Ok((failure.code(), 0)),
@@ -289,6 +292,6 @@ mod tests {
     fn mark_of_waiting_is_no_failures_code() {
         let too_many = ContentFailure::from(OpsError::TooMany { max: 4_096 });
         assert_ne!(too_many.code(), CODE_WAITS);
-        assert!(CODE_WAITS > 511, "below lie the codes of content and carrier");
+        const { assert!(CODE_WAITS > 511, "below lie the codes of content and carrier") };
     }
 }
