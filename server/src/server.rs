@@ -130,6 +130,9 @@ pub enum RunError {
     /// The web server failed.
     #[error("the web pages cannot be served any more")]
     Web(#[source] std::io::Error),
+    /// The hub's thread panicked: a bug. What was acknowledged is durable.
+    #[error("the hub ended because of a fault of its own")]
+    Panicked,
 }
 
 /// Why a revocation through a running hub failed.
@@ -330,7 +333,7 @@ impl Server {
         let thread = self.thread;
         let ended = tokio::task::spawn_blocking(move || thread.join()).await;
         let served = web.await.unwrap_or(Ok(()));
-        ended.unwrap_or(Ok(()))?;
+        ended.map_err(|_| RunError::Panicked)??;
         served.map_err(RunError::Web)
     }
 }

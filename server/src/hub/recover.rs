@@ -3,9 +3,10 @@
 //! A verdict is durable before its failures can be published. When the hub stops between the two, tablets would take what
 //! failed for passed. So at every start the verdicts since the last one are read again, and what is missing is published.
 
-use qianmo_protocol::ids::{LogbookName, PackHash};
+use qianmo_protocol::ids::{DeviceId, LogbookName};
 use qianmo_protocol::session::Shelf as _;
 use qianmo_protocol::time::UnixMillis;
+use qianmo_protocol::vector::{LogTrees as _, Tip};
 use qianmo_protocol::wire::Wire as _;
 use qianmo_replica::frames::VerdictFrame;
 use qianmo_replica::pack_log::{FrameKind, FramePointer, ScanError, ScanFrom};
@@ -98,24 +99,13 @@ impl HubCore {
         held
     }
 
-    /// Every logbook with a pack of a device: what a revocation leaves within.
-    pub(crate) fn tips_of_device(
-        &self,
-        device: &qianmo_protocol::ids::DeviceId,
-    ) -> Vec<(LogbookName, qianmo_protocol::vector::Tip)> {
-        use qianmo_protocol::vector::LogTrees as _;
-        let mut tips: Vec<(LogbookName, qianmo_protocol::vector::Tip)> = Vec::new();
+    /// The last packs of a device in every logbook: what a revocation leaves within.
+    pub(crate) fn tips_of_device(&self, device: &DeviceId) -> Vec<(LogbookName, Tip)> {
+        let mut tips: Vec<(LogbookName, Tip)> = Vec::new();
         for name in self.replica.logbooks() {
             let of_device = self.replica.tips(&name).into_iter().filter(|tip| tip.log.device == *device);
             tips.extend(of_device.map(|tip| (name.clone(), tip)));
         }
         tips
-    }
-
-    /// Whether a pack is known and judged.
-    #[must_use]
-    pub fn holds(&self, name: &LogbookName, pack: &PackHash) -> bool {
-        use qianmo_protocol::vector::LogTrees as _;
-        self.replica.node(name, pack).is_some()
     }
 }

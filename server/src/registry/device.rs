@@ -7,7 +7,6 @@ use qianmo_protocol::control::{Admission, CUT_TIPS_MAX, Decision, Tip, UploadOnl
 use qianmo_protocol::ids::{DeviceId, EntryHash, PersonCode, StationCode};
 use qianmo_protocol::time::UnixMillis;
 
-use super::ticket::TicketGrant;
 use crate::hub::{HubCore, HubError};
 
 /// A contact is written down again after this time; it needs no sync of its own.
@@ -193,14 +192,5 @@ impl HubCore {
     pub fn complete_adoption(&mut self, now: UnixMillis) -> Result<(), HubError> {
         let epoch = self.epoch();
         self.decide(now, vec![Decision::AdoptionComplete { epoch }]).map(drop)
-    }
-
-    /// Gives persons a right; those who have it already get no second entry.
-    ///
-    /// # Errors
-    /// [`HubError`].
-    pub fn grant(&mut self, now: UnixMillis, persons: &[PersonCode], grant: &TicketGrant) -> Result<usize, HubError> {
-        let decisions = self.missing_grants(persons, grant);
-        Ok(self.decide(now, decisions)?.len())
     }
 }

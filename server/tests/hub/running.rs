@@ -7,7 +7,7 @@ use qianmo_protocol::ids::Code;
 use qianmo_server::admin::{InitOrder, init};
 use qianmo_server::config::ServerConfig;
 use qianmo_server::server::wall_clock;
-use qianmo_server::{BindError, Server, StartOptions};
+use qianmo_server::{BindError, RunError, Server, StartOptions};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -89,6 +89,19 @@ async fn taken_port_and_folder_in_use_are_named() {
     assert!(chain.contains("another process holds this store"), "{chain}");
     server.handle().shutdown();
     server.run().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_on_the_hubs_thread_ends_the_hub_and_says_so() {
+    let parent = tempfile::tempdir().unwrap();
+    let config = config(&parent.path().join("hub"));
+    let server = Server::bind(&config, StartOptions::default()).await.unwrap();
+    let hub = server.handle().hub().clone();
+    let running = tokio::spawn(server.run());
+    let answer = hub.run(|_, _| -> () { panic!("a fault of our own") }).await;
+    assert!(answer.is_err());
+    let ended = tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(RunError::Panicked)), "{ended:?}");
 }
 
 /// The hub thread of a bind that failed lets go of the folder a moment later.

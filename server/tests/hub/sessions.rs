@@ -178,3 +178,34 @@ fn device_over_its_quota_is_sent_away_and_comes_back_the_next_day() {
     assert_eq!(tablet_a.replica.delivery(&visit).unwrap(), Delivery::Acknowledged);
     assert!(world.core.replica().state_digests().iter().any(|(name, _)| *name == june()));
 }
+
+#[test]
+fn failing_disk_acknowledges_nothing_and_the_tablet_sends_again() {
+    use qianmo_replica::disk::{DiskOperation, Fault, FaultError, FaultSpan, FaultTarget};
+    for skip in 0..4 {
+        let mut world = World::new(50 + skip);
+        let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+        let visit = world.file(&mut tablet_a, "盘坏了");
+        let (mut session, open) = world.begin(&mut tablet_a, Stay::Leave);
+        session.pump(&mut tablet_a.replica);
+        let target = FaultTarget::Operation(DiskOperation::SyncFile);
+        world.disk.inner.inject(Fault { target, skip, error: FaultError::Io, span: FaultSpan::UntilHealed });
+        let mut commands = vec![open];
+        commands.extend(session.take_messages());
+        let now = world.now();
+        let before = world.image();
+        let answered = world.core.handle(now, commands);
+        let failed = answered.is_err();
+        if let Ok(outputs) = answered {
+            assert!(!outputs.is_empty());
+            assert!(skip >= 2, "the pack and its verdict cost two syncs");
+        }
+        // What the hub said nothing about may be lost with the power: the tablet still has it.
+        world.disk.inner = if failed { before } else { world.image() };
+        world.restart().unwrap();
+        assert_eq!(tablet_a.replica.delivery(&visit).unwrap(), Delivery::Waiting, "no receipt came");
+        assert!(world.meet(&mut tablet_a).finished);
+        assert_eq!(tablet_a.replica.delivery(&visit).unwrap(), Delivery::Acknowledged);
+        assert!(world.core.replica().record_row(&visit).unwrap().is_some());
+    }
+}

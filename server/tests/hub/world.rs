@@ -461,6 +461,15 @@ fn deliver(running: &mut [(&mut Tablet, Running)], outputs: Vec<HubOutput>) {
 }
 
 impl Running {
+    /// What waits to be sent, as commands for the hub.
+    pub(crate) fn take_messages(&mut self) -> Vec<Command> {
+        let session = self.session;
+        self.to_hub
+            .drain(..)
+            .map(|message| Command::Message { session, message: Box::new(over_the_wire(&message)) })
+            .collect()
+    }
+
     /// Runs the tablet's side until it needs the network.
     pub(crate) fn pump(&mut self, replica: &mut Replica) {
         loop {
