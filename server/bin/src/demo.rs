@@ -155,19 +155,23 @@ fn tell(
     line(format!("{} {} {}", left.len(), lang.say(zh, en), left.join(", ")))?;
     line("")?;
     line(report.render(lang))?;
+    if args.once {
+        return Ok(());
+    }
     line("")?;
-    line(format!("{} http://{}/", lang.label("记录:", "records:"), scene.hub.web()))?;
-    line(format!("{} http://{}/?conflicts=1", lang.label("冲突:", "conflicts:"), scene.hub.web()))?;
-    line(format!("{} http://{}/api/v1/records", lang.label("同样内容的 JSON:", "the same as JSON:"), scene.hub.web()))?;
-    line(format!("{} UDP {}", lang.label("平板连接:", "tablets:"), scene.hub.quic()))?;
+    let web = scene.hub.web();
+    line(format!("{}: http://{web}/", lang.label("记录", "records")))?;
+    line(format!("{}: http://{web}/?conflicts=true", lang.label("冲突", "conflicts")))?;
+    line(format!("{}: http://{web}/api/v1/records", lang.label("同样内容的 JSON", "the same as JSON")))?;
+    line(format!("{}: UDP {}", lang.label("平板连接", "tablets"), scene.hub.quic()))?;
     let kept = match place {
         Place::Kept(_) => lang.label("保留", "kept"),
         Place::Temporary(_) => lang.label("结束时删除", "removed at the end"),
     };
-    line(format!("{} {} ({kept})", lang.label("数据目录:", "folders:"), place.path().display()))?;
-    if !args.once {
-        line(lang.label("Ctrl-C 结束", "Ctrl-C to end"))?;
-    }
+    line(format!("{}: {} ({kept})", lang.label("数据目录", "folders"), place.path().display()))?;
+    let folder = place.path().join("hub");
+    line(format!("{}: qianmo-server devices --data {}", lang.label("也可以试", "try, too"), folder.display()))?;
+    line(lang.label("Ctrl-C 结束", "Ctrl-C to end"))?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@
 //!
 //! # Failure
 //!
-//! [`failure::Failure`]. A reader of the output that went away is none.
+//! `failure::Failure`. A reader of the output that went away is none.
 
 mod cli;
 mod commands;

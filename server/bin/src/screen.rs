@@ -84,7 +84,8 @@ pub(crate) fn bytes(count: u64) -> String {
     match count {
         0..10_000 => format!("{count} B"),
         10_000..10_000_000 => tenths(count, 1_000, "kB"),
-        10_000_000.. => tenths(count, 1_000_000, "MB"),
+        10_000_000..10_000_000_000 => tenths(count, 1_000_000, "MB"),
+        10_000_000_000.. => tenths(count, 1_000_000_000, "GB"),
     }
 }
 
@@ -107,7 +108,8 @@ mod tests {
 
     #[test]
     fn bytes_are_short_and_never_rounded_up() {
-        assert_eq!([bytes(0), bytes(9_999), bytes(10_099), bytes(12_345_678)], ["0 B", "9999 B", "10.0 kB", "12.3 MB"]);
+        let shown = [0, 9_999, 10_099, 12_345_678, 29_999_999_999].map(bytes);
+        assert_eq!(shown, ["0 B", "9999 B", "10.0 kB", "12.3 MB", "29.9 GB"]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) fn file(common: &Common) -> Option<PathBuf> {
     })
 }
 
-/// As [`file`], or the one that is read when nobody names any.
+/// As [`file()`], or the one that is read when nobody names any.
 pub(crate) fn file_in_use(common: &Common) -> Option<PathBuf> {
     file(common).or_else(|| Some(PathBuf::from(DEFAULT_PATH)).filter(|path| path.is_file()))
 }

@@ -67,18 +67,12 @@ impl Place {
         (output.status.code().unwrap(), said)
     }
 
+    /// Makes the organisation, on ports that are free now: a hub that serves wants fixed ones.
     fn init(&self) -> String {
-        self.done(&[
-            "init",
-            "--name",
-            "样例站",
-            "--listen",
-            "127.0.0.1:0",
-            "--advertise",
-            "127.0.0.1:4433",
-            "--web",
-            "127.0.0.1:0",
-        ])
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let advertise = "hub.example.org:4433";
+        self.done(&["init", "--name", "样例站", "--listen", &udp, "--advertise", advertise, "--web", &tcp])
     }
 
     fn serve(&self) -> Serving {
@@ -132,7 +126,7 @@ fn commands_answer_alike_beside_a_running_hub_and_without_it() {
         let serving = beside.then(|| place.serve());
         let ticket = enroll(&place);
         assert!(ticket["ticket"].as_str().unwrap().starts_with("QM1-"));
-        assert_eq!(ticket["addresses"], serde_json::json!(["127.0.0.1:4433"]));
+        assert_eq!(ticket["addresses"], serde_json::json!(["hub.example.org:4433"]));
         let devices = place.json(&["devices", "--json"]);
         assert_eq!(devices.as_array().unwrap().len(), 1, "the hub itself: {devices}");
         assert_eq!(devices[0]["hub"], true);

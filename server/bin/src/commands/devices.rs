@@ -29,8 +29,8 @@ pub(crate) fn enroll(common: &Common, args: Enroll, lang: Lang) -> Result<(), Fa
     let persons = args.person.join(", ");
     let scope = if args.district { lang.label("全区", "district") } else { args.station };
     line(format!(
-        "{} {persons}, {}, {scope}",
-        lang.label("新平板的票:", "ticket for a new tablet:"),
+        "{}: {persons}, {}, {scope}",
+        lang.label("新平板的票", "ticket for a new tablet"),
         args.role.as_str()
     ))?;
     let until = times::minute(answer.expires_ms);
@@ -44,7 +44,7 @@ pub(crate) fn enroll(common: &Common, args: Enroll, lang: Lang) -> Result<(), Fa
             None => line(lang.say("(票太长,画不成二维码)", "(too long for a QR code)"))?,
         }
     }
-    line(lang.label("在平板上输入:", "type on the tablet:"))?;
+    line(format!("{}:", lang.label("在平板上输入", "type on the tablet")))?;
     line(format!("  qianmo enroll {}", answer.ticket))?;
     Ok(())
 }

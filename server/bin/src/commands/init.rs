@@ -1,6 +1,6 @@
 //! `init`: makes an organisation, and says what comes next.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use qianmo_server::admin::{self, FolderError, InitError, InitOrder};
 use qianmo_server::config::{Overrides, ServerConfig};
@@ -68,7 +68,10 @@ pub(crate) fn make(config: &ServerConfig, administrator: &str) -> Result<(), Fai
 }
 
 /// Writes the configuration beside the data, so that every later command needs only `--data`.
-fn write_config(config: &ServerConfig) -> Result<std::path::PathBuf, Failure> {
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write_config(config: &ServerConfig) -> Result<PathBuf, Failure> {
     let path = config.data_dir.join(FILE_IN_DATA);
     let failed = || format!("the organisation was made, but {} could not be written", path.display());
     let text =
@@ -82,10 +85,10 @@ fn say_next(config: &ServerConfig, file: &Path, is_named: bool, lang: Lang) -> R
     let data = config.data_dir.display();
     let name = &config.organisation.name;
     let flag = if is_named { format!("--config {}", file.display()) } else { format!("--data {data}") };
-    line(format!("{} {name} ({data})", lang.label("已建立:", "made:")))?;
-    line(format!("{} {}", lang.label("配置文件:", "configuration:"), file.display()))?;
+    line(format!("{}: {name} ({data})", lang.label("已建立", "made")))?;
+    line(format!("{}: {}", lang.label("配置文件", "configuration"), file.display()))?;
     line("")?;
-    line(lang.label("下一步:", "next:"))?;
+    line(format!("{}:", lang.label("下一步", "next")))?;
     if config.quic.ticket_addresses().is_empty() {
         let zh = "写上平板能连到的地址";
         let en = "set what tablets can reach";

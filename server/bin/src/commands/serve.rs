@@ -8,6 +8,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use qianmo_server::config::ServerConfig;
 use qianmo_server::hub::ClockCheck;
@@ -21,6 +22,9 @@ use crate::lang::Lang;
 use crate::office::{LiveDesk, open_failed};
 use crate::screen::line;
 use crate::{logs, settings};
+
+/// How long commands at work may take to end when the hub is being stopped.
+const COMMANDS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs the hub.
 ///
@@ -37,7 +41,11 @@ pub(crate) fn run(common: &Common, args: &Serve, lang: Lang) -> Result<(), Failu
     logs::start(&config.log);
     let clock_check = if args.confirm_clock { ClockCheck::Confirmed } else { ClockCheck::Strict };
     let options = StartOptions { clock_check, ..StartOptions::default() };
-    runtime()?.block_on(serve(&config, options, settings::file_in_use(common), lang))
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve(&config, options, settings::file_in_use(common), lang));
+    // A backup that is still being copied is given up: it writes its list of contents last, so the one before it stands.
+    runtime.shutdown_timeout(COMMANDS_END_WITHIN);
+    served
 }
 
 /// The runtime of everything that talks to the network.
@@ -57,11 +65,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let server = Server::bind(config, options).await.map_err(|error| bind_failed(error, &config.data_dir))?;
     let handle = server.handle();
-    let socket = ControlSocket::bind(&config.data_dir).or_fail(
-        Exit::Failed,
-        "other commands could not reach this hub",
-        "choose a shorter data_dir, or one on a local disk",
-    )?;
+    let socket = control_socket(&config.data_dir)?;
     let desk = Arc::new(LiveDesk::new(handle.clone(), config_file));
     let commands = tokio::spawn(socket.run(desk, handle.stopping()));
     line(format!("{} UDP {}", lang.label("平板连接", "tablets:"), server.quic_address()))?;
@@ -74,14 +78,25 @@ async fn serve(
     });
     let ended = server.run().await;
     told.abort();
-    if let Err(error) = commands.await {
-        tracing::error!(%error, "the control socket ended in a panic");
+    match tokio::time::timeout(COMMANDS_END_WITHIN, commands).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the control socket ended in a panic"),
+        Err(_late) => tracing::warn!("a command that takes long is given up"),
     }
     ended.or_fail(
         Exit::Failed,
         "the hub ended by itself",
         "look at the disk, then start it again: what was acknowledged is safe",
     )
+}
+
+/// The way in for other commands.
+///
+/// # Errors
+/// It cannot be made there.
+pub(crate) fn control_socket(data_dir: &Path) -> Result<ControlSocket, Failure> {
+    let next = "choose a shorter data_dir, or one on a local disk";
+    ControlSocket::bind(data_dir).or_fail(Exit::Failed, "other commands could not reach this hub", next)
 }
 
 /// Returns when the program is told to stop.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use qianmo_server::config::ServerConfig;
@@ -26,8 +27,9 @@ const PAGE: usize = 200;
 #[derive(Debug)]
 pub(crate) struct DemoHub {
     handle: ServerHandle,
-    desk: LiveDesk,
+    desk: Arc<LiveDesk>,
     running: JoinHandle<Result<(), RunError>>,
+    commands: JoinHandle<()>,
     quic: SocketAddr,
     web: SocketAddr,
 }
@@ -48,8 +50,13 @@ impl DemoHub {
         let server = Server::bind(&config, StartOptions::default()).await;
         let server = server.map_err(|error| serve::bind_failed(error, folder))?;
         let (handle, quic, web) = (server.handle(), server.quic_address(), server.web_address());
-        let desk = LiveDesk::new(handle.clone(), None);
-        Ok(Self { handle, desk, running: tokio::spawn(server.run()), quic, web })
+        // With the ports that were had, so that `serve` can go on where a kept demo ended.
+        (config.quic.listen, config.web.listen) = (quic, web);
+        let file = init::write_config(&config)?;
+        let socket = serve::control_socket(folder)?;
+        let desk = Arc::new(LiveDesk::new(handle.clone(), Some(file)));
+        let commands = tokio::spawn(socket.run(Arc::clone(&desk), handle.stopping()));
+        Ok(Self { handle, desk, running: tokio::spawn(server.run()), commands, quic, web })
     }
 
     /// Where tablets connect.
@@ -89,6 +96,7 @@ impl DemoHub {
     /// Stops it and waits until everything is on disk.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.handle.shutdown();
+        self.commands.await.context("the control socket ended in a panic")?;
         self.running.await.context("the hub ended in a panic")?.context("the hub did not end cleanly")
     }
 }

@@ -300,12 +300,12 @@ impl Report {
 
     fn verdict(&self, lang: Lang) -> String {
         if self.not_held.is_empty() {
-            let zh = "全部核对通过:每本日志在每个副本上状态相同,记录数一致,冲突数等于两边都改的字段数,全部已备份。";
+            let zh = "全部核对通过:每本日志在每个副本上状态相同,记录数一致,冲突数等于两边都改的字段数,全部已备份,备份逐字节核对无误。";
             let en = "All checks hold: every logbook has one state on all replicas, the counts agree, the conflicts are the fields edited twice, all is 已备份 backed up, and the backup verifies byte by byte.";
             return lang.say(zh, en).to_owned();
         }
         let lines = self.not_held.iter().map(|claim| format!("\n  - {claim}")).collect::<String>();
-        format!("{}{lines}", lang.label("有检查没有通过:", "these do not hold:"))
+        format!("{}:{lines}", lang.label("有检查没有通过", "these do not hold"))
     }
 }
 
