@@ -62,6 +62,8 @@ struct Choice {
 struct Row {
     link: String,
     date: String,
+    /// When it was written, where the date is another.
+    written: Option<String>,
     form: String,
     summary: String,
     place: String,
@@ -187,7 +189,8 @@ fn row(state: &WebState, record: &ProjectedRecord, lang: Lang) -> Row {
     let place = [record.station.as_deref(), record.month.as_deref()];
     Row {
         link: address(&format!("/records/{}", record.id), lang),
-        date: date(&teller, record),
+        written: date(&teller, record).is_some().then(|| minute(record.created_at)),
+        date: date(&teller, record).unwrap_or_else(|| minute(record.created_at)),
         form: teller.form_label(&record.form, lang),
         summary: summary(&teller, record, lang).unwrap_or_else(|| words.no_text.to_owned()),
         place: place.into_iter().flatten().collect::<Vec<_>>().join(" · "),
@@ -196,12 +199,11 @@ fn row(state: &WebState, record: &ProjectedRecord, lang: Lang) -> Row {
     }
 }
 
-/// The first date of the form that is answered: when it was done. Else when it was written.
-fn date(teller: &Teller<'_>, record: &ProjectedRecord) -> String {
+/// The first date of the form that is answered: when it was done.
+fn date(teller: &Teller<'_>, record: &ProjectedRecord) -> Option<String> {
     let fields = teller.form().into_iter().flat_map(|form| form.fields());
     let mut dates = fields.filter(|field| field.field_type == FieldType::Date && !field.personal);
-    let answered = dates.find_map(|field| record.fields.get(&field.name)?.as_str());
-    answered.map_or_else(|| minute(record.created_at), ToOwned::to_owned)
+    dates.find_map(|field| Some(record.fields.get(&field.name)?.as_str()?.to_owned()))
 }
 
 /// The first long text of the form that is answered; else its first text.

@@ -7,7 +7,7 @@ use askama::Template;
 use qianmo_forms::{Field, FieldType, Lang};
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::record::{ConflictKind, FieldConflict, FieldPath, RowKey, RowView};
-use qianmo_protocol::review::Provenance;
+use qianmo_protocol::review::{Provenance, ReviewKind, ReviewStatus};
 use qianmo_replica::replica::{RecordDetail, ReviewView};
 
 use super::story::{self, Chapter};
@@ -27,6 +27,7 @@ pub(super) struct RecordPage {
     created: String,
     badges: Vec<Badge>,
     is_changed: bool,
+    is_disagreed: bool,
     held: Vec<u16>,
     conflicts: Vec<Conflict>,
     sections: Vec<Section>,
@@ -101,6 +102,7 @@ impl RecordPage {
             created: minute(root.created_at.0),
             badges: badges(state_word(row.review.status), is_changed, row.conflicts.len(), telling.words),
             is_changed,
+            is_disagreed: row.review.status == ReviewStatus::Disagreed,
             held: detail.held.iter().map(|(_, code)| *code).collect(),
             conflicts: row.conflicts.iter().map(|conflict| telling.conflict(conflict)).collect(),
             sections: telling.sections(),
@@ -215,7 +217,6 @@ impl Telling<'_> {
     }
 
     fn review(&self, review: &ReviewView) -> Review {
-        use qianmo_protocol::review::ReviewKind;
         let event = &review.event;
         let mask = self.teller.mask();
         let notes = event.field_notes.iter();

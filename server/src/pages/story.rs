@@ -3,7 +3,7 @@
 use qianmo_forms::Lang;
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::ids::DocId;
-use qianmo_protocol::record::{FieldChange, FieldPath};
+use qianmo_protocol::record::FieldChange;
 use qianmo_replica::replica::HistoryView;
 
 use super::Words;
@@ -81,13 +81,9 @@ fn told(teller: &Teller<'_>, lang: Lang, edit: &FieldChange) -> Option<Edit> {
         return None;
     }
     Some(Edit {
-        label: label(teller, lang, &edit.path),
+        label: teller.label(&edit.path, lang),
         is_hidden: after == HIDDEN,
         after: if after.is_empty() { words.empty_value.to_owned() } else { after },
         before,
     })
-}
-
-fn label(teller: &Teller<'_>, lang: Lang, path: &FieldPath) -> String {
-    teller.label(path, lang)
 }

@@ -84,13 +84,13 @@ pub const STATE_WORDS: [&str; 7] =
 #[must_use]
 pub fn state_label(word: &str) -> (&'static str, &'static str) {
     match word {
-        "unsubmitted" => ("未提交", "not submitted"),
-        "pending" => ("待审", "to review"),
-        "approved" => ("通过", "approved"),
-        "returned" => ("退回", "returned"),
-        "withdrawn" => ("撤回", "withdrawn"),
-        "disagreed" => ("意见不一致", "disagreed"),
-        _ => ("待定", "unsettled"),
+        "unsubmitted" => ("未提交", "Not submitted"),
+        "pending" => ("待审", "To review"),
+        "approved" => ("通过", "Approved"),
+        "returned" => ("退回", "Returned"),
+        "withdrawn" => ("撤回", "Withdrawn"),
+        "disagreed" => ("意见不一致", "Disagreed"),
+        _ => ("待定", "Unsettled"),
     }
 }
 
@@ -182,16 +182,26 @@ impl ProjectedRecord {
     }
 }
 
+/// What was written of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// All that it holds.
+    Shown,
+    /// That it is gone.
+    Gone,
+}
+
 /// Writes what the replica says of a record now.
 pub(super) fn write(
     connection: &Connection,
     replica: &Replica,
     id: &DocId,
     commit: u64,
-) -> Result<(), ProjectionError> {
+) -> Result<Written, ProjectionError> {
     let row = replica.record_row(id)?;
     let record = row.map_or_else(|| ProjectedRecord::gone(*id, commit), |row| ProjectedRecord::of(&row));
-    Ok(insert(connection, &record)?)
+    insert(connection, &record)?;
+    Ok(if record.is_gone { Written::Gone } else { Written::Shown })
 }
 
 fn insert(connection: &Connection, record: &ProjectedRecord) -> Result<(), rusqlite::Error> {

@@ -1,0 +1,21 @@
+//! The read side of the hub: the projection against the replica, and the API and pages over real HTTP.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test harness: a failed step is the failure"
+)]
+
+#[path = "read_side/api.rs"]
+mod api;
+#[path = "read_side/office.rs"]
+mod office;
+#[path = "read_side/pages.rs"]
+mod pages;
+#[path = "read_side/projection.rs"]
+mod projection;
+#[path = "hub/world.rs"]
+#[allow(dead_code, reason = "shared with the hub's own tests, which use all of it")]
+mod world;
