@@ -18,7 +18,7 @@
 //!
 //! # Limits
 //!
-//! [`PAGE_MAX`] records of an answer; [`REBUILD_BATCH`] records of a transaction while the model is built anew.
+//! [`PAGE_MAX`] records of an answer; `REBUILD_BATCH` records of a transaction while the model is built anew.
 //!
 //! # Failure
 //!

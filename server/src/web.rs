@@ -13,11 +13,11 @@
 //!
 //! # Limits
 //!
-//! [`REQUESTS_MAX`], [`URI_BYTES_MAX`], [`BODY_BYTES_MAX`], [`ANSWER_WITHIN`].
+//! `REQUESTS_MAX`, `URI_BYTES_MAX`, `BODY_BYTES_MAX`, `ANSWER_WITHIN`.
 //!
 //! # Failure
 //!
-//! [`Refusal`]: what whoever asked is told. What happened in detail stands in the log.
+//! `Refusal`: what whoever asked is told. What happened in detail stands in the log.
 
 mod asked;
 mod guard;
