@@ -81,6 +81,10 @@ impl Replica {
                     let bytes = frame.encode();
                     self.append_absorbed(FrameKind::Verdict, &bytes, Payload::Verdict(frame))?;
                     report.judged.push((named.logbook, named.pack, commit));
+                    // The index takes rows in batches of bounded size, each with the frame it ends at.
+                    if self.index.pending_rows() > super::BATCH_ROWS {
+                        self.sync()?;
+                    }
                 }
                 None => report.waiting += 1,
             }
