@@ -11,5 +11,6 @@
     reason = "test harness: a failed step is the failure"
 )]
 
+pub mod loopback;
 pub mod workload;
 pub mod world;

@@ -1,8 +1,9 @@
 //! Benchmarks: one JSON line for each figure, with its seed and commit.
 //!
 //! `bench sync` runs the day's work of `docs/` on real folders (pack log with fdatasync, sled index), tablet and hub on one
-//! thread with the session's frames between them, so that each side's processor time is its own. Message bytes are exact;
-//! times are of this machine and are meant to be compared within one run.
+//! thread with the session's frames between them, so that each side's processor time is its own; then a hub and a tablet
+//! over loopback QUIC, for datagram bytes. Message bytes are exact; times are of this machine and are meant to be compared
+//! within one run.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks through them")]
 
 use std::collections::BTreeMap;
@@ -15,8 +16,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::control::Role;
 use qianmo_protocol::ids::DocId;
-use qianmo_tests::workload;
 use qianmo_tests::world::{Meeting, Storage, Tablet, World, assert_same_states, thread_cpu};
+use qianmo_tests::{loopback, workload};
 use serde_json::{Value, json};
 
 /// Measures; prints one JSON line for each figure.
@@ -71,6 +72,10 @@ fn sync(arguments: &SyncArguments) -> anyhow::Result<()> {
     bootstrap(arguments)?;
     for tablets in &arguments.rush {
         rush(arguments, *tablets)?;
+    }
+    let runtime = tokio::runtime::Runtime::new()?;
+    for (figure, values) in runtime.block_on(loopback::figures(arguments.seed, 20))? {
+        report(arguments, figure, merged(values, json!({ "aim_udp_bytes_nothing_to_do": 4_500 })));
     }
     Ok(())
 }
