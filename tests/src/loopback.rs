@@ -35,6 +35,7 @@ pub async fn figures(seed: u64, records: usize) -> anyhow::Result<Vec<(&'static 
         let visit = RecordDraft::new("visit")
             .with("activity_date", "2025-06-18")
             .with("service_mode", "onsite")
+            .with("staff_id", "P01")
             .with("target_name", format!("样例农户{number:03}"))
             .with("town_code", "110117105")
             .with("content", format!("第{number}户,查看套袋情况,进度过半,果面有轻微药斑"));
