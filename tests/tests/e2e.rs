@@ -139,7 +139,7 @@ fn cloned_tablet_folder_used_on_both_sides_loses_nothing() {
 #[test]
 fn hub_restored_from_an_older_backup_is_refilled_with_no_hand_moved_on_the_tablet() {
     let mut hub = Hub::start();
-    let tablet_a = hub.tablet("P01");
+    let (tablet_a, tablet_b) = (hub.tablet("P01"), hub.tablet("P02"));
     tablet_a.visit("备份之前的记录");
     tablet_a.sync().ok();
     let backup = hub.folder.path().join("backup");
@@ -161,6 +161,14 @@ fn hub_restored_from_an_older_backup_is_refilled_with_no_hand_moved_on_the_table
     tablet_a.sync().ok();
     assert_eq!(tablet_a.show(&late)["delivery"], "backed_up");
     hub.run(&["verify", backup.to_str().unwrap()]).ok();
+    // Until the administrator has confirmed it, a device may bring records and gets none.
+    let rows = |tablet: &Tablet| tablet.run(&["list", "--json"]).ok().json().as_array().unwrap().len();
+    tablet_b.sync().ok();
+    assert_eq!(rows(&tablet_b), 0);
+    hub.run(&["confirm", "ffffffffffffffff"]).refused();
+    hub.run(&["confirm", "--all"]).ok();
+    tablet_b.sync().ok();
+    assert_eq!(rows(&tablet_b), 2);
 }
 
 #[test]

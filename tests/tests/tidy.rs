@@ -52,10 +52,17 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// The sources whose bytes `docs/wire.md` describes, beside every file of `protocol/src/control/`.
-const WIRE_SOURCES: [&str; 7] = [
+const WIRE_SOURCES: [&str; 14] = [
     "protocol/src/beacon.rs",
+    "protocol/src/close_code.rs",
+    "protocol/src/digest.rs",
     "protocol/src/handshake.rs",
+    "protocol/src/handshake/enrol.rs",
+    "protocol/src/handshake/ticket.rs",
+    "protocol/src/ids.rs",
+    "protocol/src/limits.rs",
     "protocol/src/pack.rs",
+    "protocol/src/pack/references.rs",
     "protocol/src/receipt.rs",
     "protocol/src/session/message.rs",
     "protocol/src/vector.rs",

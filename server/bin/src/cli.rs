@@ -82,6 +82,7 @@ pub(crate) enum Command {
     /// 列出设备 List the devices
     Devices(Listing),
     Revoke(Revoke),
+    Confirm(Confirm),
     /// 状态与计数 State and counts
     Stats(Listing),
     Export(Export),
@@ -264,6 +265,25 @@ impl Reason {
             Self::Copied => 6,
         }
     }
+}
+
+/// 恢复之后确认设备 After a restore, confirm devices
+///
+/// 旧备份可能不知道后来的停用,所以未确认的平板只能上传,收不到记录。逐台确认;都来过之后也可以全部确认。
+/// An old backup may not know of later revocations, so an unconfirmed tablet may upload and receives no records.
+/// Confirm them one by one, or all of them once every tablet has been here.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Examples 示例:\n  qianmo-server confirm 1f0c5a7be0d94c22\n  qianmo-server confirm --all      都来过了,不再逐台确认 (no device needs it any more)"
+)]
+pub(crate) struct Confirm {
+    /// 设备编号(见 devices)The device's id, as `devices` shows it
+    #[arg(value_name = "DEVICE", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) device: Option<String>,
+    /// 全部 Every device, now and later
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// 导出记录 Export the records

@@ -88,6 +88,11 @@ pub(crate) enum Request {
         /// Why, as a code.
         reason: u16,
     },
+    /// After a restore: a device is what it says it is; without one, all are.
+    Confirm {
+        /// Which.
+        device: Option<String>,
+    },
     /// State and counts.
     Stats,
     /// All records into a new file.
@@ -334,6 +339,7 @@ mod tests {
                 }
                 other @ (Request::Enroll(_)
                 | Request::Devices
+                | Request::Confirm { .. }
                 | Request::Stats
                 | Request::Export { .. }
                 | Request::Verify

@@ -73,6 +73,7 @@ fn run(cli: Cli, lang: Lang) -> Result<(), Failure> {
         Command::Enroll(args) => commands::devices::enroll(&common, args, lang),
         Command::Devices(args) => commands::devices::list(&common, &args, lang),
         Command::Revoke(args) => commands::devices::revoke(&common, args, lang),
+        Command::Confirm(args) => commands::devices::confirm(&common, args, lang),
         Command::Stats(args) => commands::store::stats(&common, &args, lang),
         Command::Export(args) => commands::store::export(&common, &args, lang),
         Command::Verify(args) => commands::store::verify(&common, &args, lang),

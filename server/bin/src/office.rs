@@ -123,6 +123,7 @@ enum Deed {
     Enroll(Order),
     Devices,
     Revoke { device: String, reason: u16 },
+    Confirm { device: Option<String> },
     Stats,
 }
 
@@ -132,6 +133,7 @@ impl Job {
             Request::Enroll(order) => Self::OnCore(Deed::Enroll(order)),
             Request::Devices => Self::OnCore(Deed::Devices),
             Request::Revoke { device, reason } => Self::OnCore(Deed::Revoke { device, reason }),
+            Request::Confirm { device } => Self::OnCore(Deed::Confirm { device }),
             Request::Stats => Self::OnCore(Deed::Stats),
             Request::Export { to, personal } => Self::Export { to, personal },
             Request::Backup { to } => Self::Backup { to },
@@ -244,6 +246,14 @@ fn carry_out(core: &mut HubCore, now: UnixMillis, addresses: &[Address], deed: D
             core.revoke(now, &device_id(&device)?, reason).map_err(registry_refused)?;
             to_value(&device)
         }
+        Deed::Confirm { device: Some(device) } => {
+            core.confirm(now, &device_id(&device)?).map_err(registry_refused)?;
+            to_value(&device)
+        }
+        Deed::Confirm { device: None } => {
+            core.complete_adoption(now).or_fail(Exit::Failed, "the devices are not confirmed", STORE_NEXT)?;
+            to_value(&"all")
+        }
         Deed::Stats => to_value(&stats(core)?),
     }
 }
@@ -300,7 +310,7 @@ fn registry_refused(error: RegistryError) -> Failure {
         RegistryError::HubItself { .. } => (Exit::Refused, "the hub cannot end itself; name a tablet"),
         RegistryError::Hub(_) => (Exit::Failed, "look at the disk, then start the hub again"),
     };
-    Failure { exit, error: anyhow::Error::new(error).context("the device is not revoked"), next: next.to_owned() }
+    Failure { exit, error: anyhow::Error::new(error).context("nothing was done"), next: next.to_owned() }
 }
 
 fn device_id(text: &str) -> Result<DeviceId, Failure> {

@@ -1,6 +1,6 @@
-//! `enroll`, `devices`, `revoke`: who belongs to the organisation.
+//! `enroll`, `devices`, `revoke`, `confirm`: who belongs to the organisation.
 
-use crate::cli::{Common, Enroll, Listing, Revoke};
+use crate::cli::{Common, Confirm, Enroll, Listing, Revoke};
 use crate::control_socket::{Request, TicketOrder};
 use crate::failure::Failure;
 use crate::lang::Lang;
@@ -90,6 +90,25 @@ fn standing(device: &DeviceAnswer, lang: Lang) -> String {
         "refused" => lang.label("需重新登记", "must enrol again"),
         other => other.to_owned(),
     }
+}
+
+/// Confirms a device after a restore, or all of them.
+///
+/// # Errors
+/// There is no such device.
+pub(crate) fn confirm(common: &Common, args: Confirm, lang: Lang) -> Result<(), Failure> {
+    let office = Office::open(common)?;
+    let confirmed: String = office.ask(Request::Confirm { device: args.device })?;
+    let label = lang.label("已确认", "confirmed");
+    if args.all {
+        line(format!(
+            "{label}: {}",
+            lang.say("全部设备;以后来的也不用再确认", "every device; none needs it any more")
+        ))?;
+    } else {
+        line(format!("{label} {confirmed}"))?;
+    }
+    Ok(())
 }
 
 /// Revokes a device.

@@ -117,8 +117,8 @@ pub(crate) fn restore(common: &Common, args: &Restore, lang: Lang) -> Result<(),
     let data = config.data_dir.display();
     line(format!("{} {data} ({} · {})", lang.label("已恢复到", "restored into"), report.files, report.commit))?;
     line(format!("{} {} → {}", lang.label("世代", "epoch"), report.old_epoch, report.epoch))?;
-    let zh = "旧机器从此不能再运行,一会儿也不行。平板下次连接时会把备份之后的内容补送上来;确认每台设备之前不下发记录。";
-    let en = "Never run the old machine again, not even for a moment. Tablets bring what came after the backup when they next connect.";
+    let zh = "旧机器从此不能再运行,一会儿也不行。平板下次连接时会把备份之后的内容补送上来;确认之前不下发记录(qianmo-server confirm)。";
+    let en = "Never run the old machine again, not even for a moment. Tablets bring what came after the backup when they next connect; they receive records once you confirm them (qianmo-server confirm).";
     line(lang.say(zh, en))?;
     Ok(())
 }
