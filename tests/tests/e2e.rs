@@ -83,6 +83,8 @@ fn tablet_killed_in_mid_sync_loses_nothing_and_ends_what_it_began() {
     for record in &records {
         assert_eq!(tablet_a.show(record)["delivery"], "acknowledged");
     }
+    let status = tablet_a.run(&["status", "--json"]).ok().json();
+    assert!(status["last_success_ms"].as_i64().is_some(), "another process knows of the last sync: {status:#}");
 }
 
 #[test]

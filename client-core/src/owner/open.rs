@@ -11,6 +11,7 @@ use qianmo_replica::disk::RealDisk;
 use qianmo_replica::index::{IndexOpen, SledIndex};
 use qianmo_replica::replica::{Identity as StoreIdentity, OpenReport, Replica, ReplicaError, Role};
 
+use super::session::LAST_SUCCESS_KEY;
 use super::{COPIED_KEY, Completions, IndexFate, Owner, Setup};
 use crate::error::{OpenError, StoreFailure};
 use crate::event::Event;
@@ -124,7 +125,11 @@ impl Owner {
         self.chosen_person = person.and_then(|bytes| Code::new(core::str::from_utf8(&bytes).ok()?).ok());
         self.drafts = self.replica.drafts()?.into_iter().map(|(id, _)| id.0).collect();
         let copied = self.replica.meta(COPIED_KEY)?.and_then(|bytes| decode_copied(&bytes));
-        self.setup.shared.update(|status| status.copied = copied);
+        let last_success = self.replica.meta(LAST_SUCCESS_KEY)?.and_then(|bytes| bytes.try_into().ok());
+        self.setup.shared.update(|status| {
+            status.copied = copied;
+            status.last_success_ms = last_success.map(i64::from_be_bytes).or(status.last_success_ms);
+        });
         self.recount()?;
         self.publish();
         for repair in &self.repairs {

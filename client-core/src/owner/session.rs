@@ -38,6 +38,8 @@ const CONFLICT_RECORDS_MAX: usize = 5_000;
 
 /// The meta key of the hub and epoch that were seen last.
 pub(super) const EPOCH_KEY: &[u8] = b"client epoch";
+/// The meta key of when the last session ended well: another process asks for it.
+pub(super) const LAST_SUCCESS_KEY: &[u8] = b"client last success";
 /// The meta key of what the hub agreed that we hold.
 const AGREED_KEY: &[u8] = b"client agreed";
 
@@ -296,7 +298,11 @@ impl Owner {
                     tracing::error!(%logbook, "states differ though the vectors agree; the index is built anew");
                     session.rebuild = true;
                 }
-                Output::Finished => step.finished = true,
+                Output::Finished => {
+                    let now = (self.setup.clock)().0;
+                    self.replica.put_meta(LAST_SUCCESS_KEY, &now.to_be_bytes())?;
+                    step.finished = true;
+                }
                 Output::PeerLeft(bye) => step.bye = Some(bye),
             }
         }
