@@ -216,7 +216,7 @@ fn day(arguments: &SyncArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A new tablet pulls everything; then there is nothing to do; then it has lost its cursor.
+/// A new tablet pulls everything; then there is nothing to do; then it has lost its cursor and one record is new.
 fn bootstrap(arguments: &SyncArguments) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut world = world(arguments, &folder);
@@ -240,6 +240,14 @@ fn bootstrap(arguments: &SyncArguments) -> anyhow::Result<()> {
     let nothing = world.meet(&mut tablet);
     let values = json!({ "records": arguments.records, "aim_message_bytes": 1_000 });
     report(arguments, "nothing_to_do", merged(meeting(&nothing), values));
+    // A tablet that does not know any more which logbooks are live: it states one digest, and one more round trip finds
+    // what is new.
+    fill(&mut world, &mut other, 1)?;
+    world.meet(&mut other);
+    tablet.live.clear();
+    let lost = world.meet(&mut tablet);
+    let values = json!({ "records": arguments.records, "new": 1, "aim_round_trips": 2 });
+    report(arguments, "lost_cursor", merged(meeting(&lost), values));
     assert_same_states(&[&world.hub.replica, &tablet.replica, &other.replica]);
     Ok(())
 }
