@@ -298,3 +298,18 @@ fn rewritten_store_keeps_drafts_records_and_its_place_in_the_log() {
     assert_eq!(tablet_a.replica.delivery(&waiting).unwrap(), Delivery::Acknowledged);
     assert_same_states(&[&world.hub.replica, &tablet_a.replica]);
 }
+
+#[test]
+fn control_entry_that_does_not_verify_leaves_no_byte_in_the_store() {
+    let mut world = World::new(10);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let stranger = World::new(11);
+    let foreign: Vec<_> = stranger.hub.replica.control().iter().map(|(_, entry)| entry.clone()).collect();
+    assert!(!foreign.is_empty());
+    let before = tablet_a.replica.durable_commit();
+    tablet_a.replica.adopt(foreign).unwrap();
+    tablet_a.replica.sync().unwrap();
+    assert_eq!(tablet_a.replica.durable_commit(), before);
+    world.meet(&mut tablet_a);
+    assert_same_states(&[&world.hub.replica, &tablet_a.replica]);
+}

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use rand_core::RngCore;
 
-use qianmo_protocol::control::{ControlError, ControlLog, SignedEntry};
+use qianmo_protocol::control::{ControlError, ControlLog, Inserted, SignedEntry};
 use qianmo_protocol::digest::StateDigest;
 use qianmo_protocol::ids::{DeviceId, Epoch, HubId, LogbookName, OrgId, PackHash};
 use qianmo_protocol::pack::{Entry, PackError};
@@ -397,10 +397,12 @@ impl Replica {
     /// [`ReplicaError::Append`].
     pub fn adopt(&mut self, entries: Vec<SignedEntry>) -> Result<(), ReplicaError> {
         for entry in entries {
-            let known = self.control.contains(&entry.content().hash(&self.org));
-            if !known {
-                let payload = entry.encode();
-                self.append(FrameKind::Control, &payload, Payload::Control(Box::new(entry)))?;
+            // What does not verify, or waits for its signer or parents, leaves no byte: a peer could send it for ever.
+            let Ok(Inserted::New { admitted }) = self.control.insert(entry) else { continue };
+            for hash in admitted {
+                let Some(entry) = self.control.entry(&hash).cloned() else { continue };
+                let bytes = entry.encode();
+                self.append(FrameKind::Control, &bytes, Payload::Control(Box::new(entry)))?;
             }
         }
         Ok(())

@@ -257,19 +257,14 @@ impl Replica {
     }
 
     fn absorb_control(&mut self, pointer: &FramePointer, signed: SignedEntry) -> Result<(), ReplicaError> {
-        // An entry that does not verify is kept in the log and has no effect; it came from a peer.
-        let before = self.control.len();
+        // Already in the control log unless the store is being opened: entries are admitted before they are appended, each
+        // after those it needs.
         if self.control.insert(signed.clone()).is_err() {
             return Ok(());
         }
         self.index.put(rows::control(pointer.commit.0), &PointerRow(*pointer));
         self.control_news = true;
-        if self.control.len() == before.saturating_add(1) {
-            self.follow_decision(&signed, pointer.commit.0)
-        } else {
-            // It waits for its signer, or let others go that waited for it: look at everything that may be held.
-            self.refresh_everything_held(pointer.commit.0)
-        }
+        self.follow_decision(&signed, pointer.commit.0)
     }
 
     fn follow_decision(&mut self, signed: &SignedEntry, commit: u64) -> Result<(), ReplicaError> {

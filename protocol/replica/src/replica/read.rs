@@ -240,7 +240,7 @@ impl Replica {
         Ok(count)
     }
 
-    /// Every document that a frame after the given number touched, as (number, record), ascending; at most `limit`.
+    /// Every record, newest first, erased ones not left out.
     ///
     /// # Errors
     /// [`ReplicaError`] when the store cannot be read.
