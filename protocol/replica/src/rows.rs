@@ -13,6 +13,10 @@
 //! u commit                       logbook pack    own packs without a receipt that counts
 //! o pack                         logbook pack    own packs
 //! r pack                         ReceiptRow      what the hub said about an own pack
+//! q pack commit                  pointer         signed receipts that name a pack
+//! z pack                         code            packs no hub will take, and those that follow them
+//! y pack                         DueRow          own packs whose changes wait to be packed again
+//! g change                       doc             own changes that no hub takes: back with their author
 //! d doc                          DocRow          a document: logbook, kind, its part of the state digest
 //! c doc change                   ChangeRow       a change of a document: where, dependencies, the gate's word
 //! x change pack                  code            the gate's word about a change's carrier
@@ -64,6 +68,12 @@ pub(crate) const UNJUDGED: &[u8] = b"w";
 pub(crate) const UNRECEIPTED: &[u8] = b"u";
 /// Prefix of all own packs.
 pub(crate) const OWN_PACKS: &[u8] = b"o";
+/// Prefix of all packs that no hub takes.
+pub(crate) const REFUSED: &[u8] = b"z";
+/// Prefix of all own packs whose changes wait to be packed again.
+pub(crate) const DUE: &[u8] = b"y";
+/// Prefix of all own changes that no hub takes.
+pub(crate) const GIVEN_UP: &[u8] = b"g";
 /// Prefix of all records, newest first.
 pub(crate) const RECORDS: &[u8] = b"i";
 /// Prefix of all local frames.
@@ -109,6 +119,41 @@ pub(crate) fn own_pack(pack: &PackHash) -> Vec<u8> {
 
 pub(crate) fn receipt(pack: &PackHash) -> Vec<u8> {
     key(b'r', &[&pack.0])
+}
+
+pub(crate) fn receipts_of(pack: &PackHash) -> Vec<u8> {
+    key(b'q', &[&pack.0])
+}
+
+pub(crate) fn signed_receipt(pack: &PackHash, commit: u64) -> Vec<u8> {
+    key(b'q', &[&pack.0, &commit.to_be_bytes()])
+}
+
+pub(crate) fn refused(pack: &PackHash) -> Vec<u8> {
+    key(b'z', &[&pack.0])
+}
+
+pub(crate) fn due(pack: &PackHash) -> Vec<u8> {
+    key(b'y', &[&pack.0])
+}
+
+pub(crate) fn given_up(change: &ChangeHash) -> Vec<u8> {
+    key(b'g', &[&change.0])
+}
+
+/// Packs of a logbook whose hashes begin so.
+pub(crate) fn packs_like(id: &LogbookId, pack8: &[u8; 8]) -> Vec<u8> {
+    key(b'p', &[&id.0, pack8])
+}
+
+/// All packs of a logbook.
+pub(crate) fn packs_of(id: &LogbookId) -> Vec<u8> {
+    key(b'p', &[&id.0])
+}
+
+/// All places of a logbook's logs.
+pub(crate) fn nodes_of(id: &LogbookId) -> Vec<u8> {
+    key(b'n', &[&id.0])
 }
 
 pub(crate) fn doc(doc: &DocId) -> Vec<u8> {
@@ -282,6 +327,24 @@ impl Wire for NamedPack {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { logbook: reader.logbook("logbook")?, pack: PackHash(reader.array("pack")?) })
+    }
+}
+
+/// An own pack whose changes wait to be packed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DueRow {
+    pub(crate) logbook: LogbookName,
+    pub(crate) commit: u64,
+}
+
+impl Wire for DueRow {
+    fn write(&self, writer: &mut Writer) {
+        writer.logbook(&self.logbook);
+        writer.u64(self.commit);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { logbook: reader.logbook("logbook")?, commit: reader.u64("commit")? })
     }
 }
 

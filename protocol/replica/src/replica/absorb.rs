@@ -32,7 +32,7 @@ impl Replica {
             Payload::Pack(frame, entries) => self.absorb_pack(pointer, *frame, entries)?,
             Payload::Control(entry) => self.absorb_control(pointer, *entry)?,
             Payload::Verdict(frame) => self.absorb_verdict(pointer, &frame)?,
-            Payload::Receipt(receipt) => self.absorb_receipt(&receipt)?,
+            Payload::Receipt(receipt) => self.absorb_receipt(pointer, &receipt)?,
             Payload::Meta(frame) => self.absorb_meta(pointer, &frame)?,
             Payload::Other => {}
         }
@@ -234,17 +234,26 @@ impl Replica {
         Ok(())
     }
 
-    fn absorb_receipt(&mut self, signed: &SignedReceipt) -> Result<(), ReplicaError> {
+    fn absorb_receipt(&mut self, pointer: &FramePointer, signed: &SignedReceipt) -> Result<(), ReplicaError> {
         let receipt = signed.content();
+        let present = self.newest_beacon();
+        let row = rows::ReceiptRow { hub: receipt.hub, epoch: receipt.epoch, commit: receipt.commit };
+        let counts = present.as_ref().is_none_or(|beacon| self.counts(&row, beacon));
         for pack in &receipt.packs {
-            let row = rows::ReceiptRow { hub: receipt.hub, epoch: receipt.epoch, commit: receipt.commit };
-            self.index.put(rows::receipt(pack), &row);
+            self.index.put(rows::signed_receipt(pack, pointer.commit.0), &PointerRow(*pointer));
+            // A receipt of another epoch never takes the place of one that counts.
+            let key = rows::receipt(pack);
+            if counts || !self.index.has(&key)? {
+                self.index.put(key, &row);
+            }
         }
         for (key, value) in self.index.scan_all(rows::UNRECEIPTED)? {
             let waiting: NamedPack = decode(&key, &value)?;
             if receipt.packs.contains(&waiting.pack) {
                 self.touch_documents_of(&waiting)?;
-                self.index.delete(key);
+                if counts {
+                    self.index.delete(key);
+                }
             }
         }
         Ok(())

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use qianmo_protocol::beacon::Beacon;
-use qianmo_protocol::ids::{ChangeHash, DocId, PackHash};
+use qianmo_protocol::ids::{ChangeHash, DocId, LogbookName, PackHash};
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::session::Shelf;
 use qianmo_protocol::wire::Wire;
@@ -109,7 +109,7 @@ impl Replica {
         Ok(if is_backed_up { Delivery::BackedUp } else { Delivery::Acknowledged })
     }
 
-    fn counts(&self, row: &ReceiptRow, beacon: &Beacon) -> bool {
+    pub(super) fn counts(&self, row: &ReceiptRow, beacon: &Beacon) -> bool {
         let ReceiptRow { hub, epoch, commit } = row.clone();
         let receipt = Receipt { hub, epoch, commit, packs: BTreeSet::new(), verdict: Verdict::Passed };
         self.control.fold().receipt_counts(&receipt, &beacon.epoch)
@@ -121,16 +121,55 @@ impl Replica {
         self.beacon().map(|signed| *signed.content())
     }
 
-    /// Takes a hub's receipt, if a hub of this organisation signed it. Not durable before [`Replica::sync`].
+    /// Takes a hub's receipt, if a hub of this organisation signed it: one given here, or on a restored hub one that a device
+    /// kept. Not durable before [`Replica::sync`]. One that is known is not taken again.
     ///
     /// # Errors
-    /// [`ReplicaError::Append`].
+    /// [`ReplicaError`] when the store fails.
     pub fn take_receipt(&mut self, signed: SignedReceipt) -> Result<(), ReplicaError> {
-        if signed.verify_in(self.control.fold()).is_err() {
+        if signed.verify_in(self.control.fold()).is_err() || self.is_receipt_known(&signed)? {
             return Ok(());
         }
         let bytes = signed.encode();
         self.append(FrameKind::Receipt, &bytes, Payload::Receipt(Box::new(signed))).map(|_| ())
+    }
+
+    fn is_receipt_known(&self, signed: &SignedReceipt) -> Result<bool, ReplicaError> {
+        // It is kept under each of its packs, so any of them shows it.
+        let Some(pack) = signed.content().packs.first() else { return Ok(true) };
+        Ok(self.receipts_naming(pack)?.contains(signed))
+    }
+
+    /// Signed receipts that name a pack, oldest first.
+    pub(super) fn receipts_naming(&self, pack: &PackHash) -> Result<Vec<SignedReceipt>, ReplicaError> {
+        let mut receipts = Vec::new();
+        for (key, value) in self.index.scan_all(&rows::receipts_of(pack))? {
+            let pointer: rows::PointerRow = decode(&key, &value)?;
+            let frame = self.log.read(&pointer.0)?;
+            let receipt = SignedReceipt::decode(&frame.payload);
+            receipts.push(receipt.map_err(|error| self.frame_error(pointer.0.commit, error))?);
+        }
+        Ok(receipts)
+    }
+
+    /// Whether a hub of this organisation, in whatever epoch, signed that everything in a pack passed (A2): what it said
+    /// so of is never judged again.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn former_receipt_passed(&self, logbook: &LogbookName, pack: &PackHash) -> Result<bool, ReplicaError> {
+        if !self.index.has(&rows::pack(&logbook.id(&self.org), pack))? {
+            return Ok(false);
+        }
+        Ok(self.receipts_naming(pack)?.iter().any(|receipt| receipt.content().verdict == Verdict::Passed))
+    }
+
+    /// As [`Replica::former_receipt_passed`], for one change of a pack of which other changes may have been held.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn former_receipt_passed_change(&self, pack: &PackHash, change: &ChangeHash) -> Result<bool, ReplicaError> {
+        Ok(self.receipts_naming(pack)?.iter().any(|receipt| receipt.content().is_passed(change)))
     }
 
     /// Takes a beacon, if a hub of this organisation signed it and it is newer than the one known. Not durable before
@@ -162,15 +201,33 @@ impl Replica {
         for (key, value) in self.index.scan_all(rows::OWN_PACKS)? {
             let Some(pack) = rows::tail::<32>(&key).map(PackHash) else { continue };
             let named: NamedPack = decode(&key, &value)?;
-            let receipt = self.index.get::<ReceiptRow>(&rows::receipt(&pack))?;
-            let counts = receipt.is_some_and(|row| self.counts(&row, &beacon));
+            let counts = self.recheck_receipt(&pack, &beacon)?;
             let id = named.logbook.id(&self.org);
             let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, &pack))? else { continue };
-            if !counts {
+            if counts || self.index.has(&rows::refused(&pack))? || self.is_excluded(&named.logbook, &row.log, &pack)? {
+                self.index.delete(rows::unreceipted(row.pointer.commit.0));
+            } else {
                 self.index.put(rows::unreceipted(row.pointer.commit.0), &named);
             }
         }
         Ok(())
+    }
+
+    /// Whether a receipt of a pack counts at the present hub; the one that does is the one that is shown.
+    fn recheck_receipt(&mut self, pack: &PackHash, beacon: &Beacon) -> Result<bool, ReplicaError> {
+        let shown = self.index.get::<ReceiptRow>(&rows::receipt(pack))?;
+        if shown.is_some_and(|row| self.counts(&row, beacon)) {
+            return Ok(true);
+        }
+        for signed in self.receipts_naming(pack)? {
+            let receipt = signed.content();
+            let row = ReceiptRow { hub: receipt.hub, epoch: receipt.epoch, commit: receipt.commit };
+            if self.counts(&row, beacon) {
+                self.index.put(rows::receipt(pack), &row);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What waits to be sent.
