@@ -8,9 +8,12 @@
 //! GET /metrics               counts
 //! ```
 //!
+//! Records are chosen by `station`, `month`, `form`, `state`, `text` (every word of it), `conflicts`, `changed`; `limit` and
+//! `cursor` page.
+//!
 //! `next` is where the next page begins, or null. `cursor` is never null: kept, it brings next time what changed since;
 //! records that were erased or are held meanwhile then come as `{"id", "gone": true}`. Whoever keeps a copy asks without
-//! `state`, `conflicts` and `changed`, because a record that ceases to match is not told.
+//! `state`, `text`, `conflicts` and `changed`, because a record that ceases to match is not told.
 //!
 //! # Failure
 //!

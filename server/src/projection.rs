@@ -28,12 +28,14 @@
 mod mask;
 mod query;
 mod row;
+mod words;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 
+use qianmo_forms::{FormError, FormSet};
 use qianmo_protocol::ids::{DocId, Epoch};
 use qianmo_replica::replica::{Replica, ReplicaError};
 
@@ -46,9 +48,10 @@ pub use mask::{Mask, MaskError, Personal};
 pub use query::{Counts, Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Places, Reader};
 pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, state_label, state_word};
 pub(crate) use row::{conflict_word, scalar_json};
+pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
 /// Records written in one transaction when the model is built anew.
 const REBUILD_BATCH: usize = 500;
 
@@ -59,7 +62,8 @@ CREATE TABLE cursor (
     position INTEGER NOT NULL
 );
 CREATE TABLE record (
-    id BLOB PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
     gone INTEGER NOT NULL,
     touched INTEGER NOT NULL,
     logbook TEXT NOT NULL,
@@ -77,10 +81,16 @@ CREATE TABLE record (
     fields TEXT NOT NULL,
     repeats TEXT NOT NULL,
     checksum BLOB NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX record_feed ON record (touched, id);
 CREATE INDEX record_newest ON record (gone, created_at DESC, id DESC);
 CREATE INDEX record_place ON record (gone, station, month, created_at DESC, id DESC);
+";
+
+/// What can be searched, by the record's number. Erased words leave its pages at once.
+pub(crate) const SEARCH_SCHEMA: &str = "
+CREATE VIRTUAL TABLE search USING fts5(words, chars, tokenize = 'unicode61 remove_diacritics 0');
+INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
 ";
 
 /// Why the read model cannot be used.
@@ -89,6 +99,9 @@ pub enum ProjectionError {
     /// SQLite fails.
     #[error("the read model's database failed")]
     Sqlite(#[from] rusqlite::Error),
+    /// The shipped forms cannot be read: a fault of this build.
+    #[error("the shipped forms cannot be read")]
+    Forms(#[from] FormError),
     /// The replica cannot be read.
     #[error("the record store could not be read for the read model")]
     Replica(#[from] ReplicaError),
@@ -116,6 +129,8 @@ pub struct Position {
 #[derive(Debug)]
 pub struct Projection {
     connection: Connection,
+    /// What answers mean: for the words of the search.
+    forms: FormSet,
     /// Something was erased whose bytes may still stand in the write-ahead log.
     must_wipe: bool,
 }
@@ -127,13 +142,17 @@ impl Projection {
     /// [`ProjectionError`].
     pub fn open(path: &Path) -> Result<Self, ProjectionError> {
         match Self::connect(path) {
-            Ok(connection) => Ok(Self { connection, must_wipe: false }),
+            Ok(connection) => Self::over(connection),
             Err(error) => {
                 tracing::info!(%error, "the read model is made anew");
                 remove(path)?;
-                Ok(Self { connection: Self::connect(path)?, must_wipe: false })
+                Self::over(Self::connect(path)?)
             }
         }
+    }
+
+    fn over(connection: Connection) -> Result<Self, ProjectionError> {
+        Ok(Self { connection, forms: FormSet::built_in()?, must_wipe: false })
     }
 
     /// A model in memory, for tests and tools.
@@ -143,7 +162,8 @@ impl Projection {
     pub fn in_memory() -> Result<Self, ProjectionError> {
         let connection = Connection::open_in_memory()?;
         connection.execute_batch(SCHEMA)?;
-        Ok(Self { connection, must_wipe: false })
+        connection.execute_batch(SEARCH_SCHEMA)?;
+        Self::over(connection)
     }
 
     fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
@@ -157,6 +177,7 @@ impl Projection {
         if version == 0 {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             connection.execute_batch(SCHEMA)?;
+            connection.execute_batch(SEARCH_SCHEMA)?;
             connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             connection.execute_batch("COMMIT")?;
         } else if version != SCHEMA_VERSION {
@@ -164,7 +185,7 @@ impl Projection {
         }
         make_private(path);
         let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" || !row::are_sound(&connection)? {
+        if verdict != "ok" || !row::are_sound(&connection)? || !is_search_sound(&connection) {
             return Err(rusqlite::Error::InvalidQuery);
         }
         Ok(connection)
@@ -198,13 +219,13 @@ impl Projection {
     /// [`ProjectionError`].
     pub fn rebuild(&mut self, replica: &Replica, position: Position) -> Result<(), ProjectionError> {
         let started = std::time::Instant::now();
-        self.connection.execute_batch("BEGIN; DELETE FROM cursor; DELETE FROM record; COMMIT")?;
+        self.connection.execute_batch("BEGIN; DELETE FROM cursor; DELETE FROM search; DELETE FROM record; COMMIT")?;
         self.must_wipe = true;
         let all = replica.all_records()?;
         for chunk in all.chunks(REBUILD_BATCH) {
             let transaction = self.connection.transaction()?;
             for id in chunk {
-                row::write(&transaction, replica, id, position.commit)?;
+                row::write(&transaction, &self.forms, replica, id, position.commit)?;
             }
             transaction.commit()?;
         }
@@ -231,7 +252,7 @@ impl Projection {
         let transaction = self.connection.transaction()?;
         let mut has_erased = false;
         for id in &records {
-            has_erased |= row::write(&transaction, replica, id, position.commit)? == Written::Gone;
+            has_erased |= row::write(&transaction, &self.forms, replica, id, position.commit)? == Written::Gone;
         }
         transaction.execute(
             "INSERT OR REPLACE INTO cursor (one, epoch, position) VALUES (1, ?1, ?2)",
@@ -296,6 +317,11 @@ impl RoundFollower for Projector {
             }
         }
     }
+}
+
+/// Whether the search index agrees with itself.
+fn is_search_sound(connection: &Connection) -> bool {
+    connection.execute("INSERT INTO search (search) VALUES ('integrity-check')", []).is_ok()
 }
 
 /// Opens a model for reading only.

@@ -1,13 +1,16 @@
 //! The list of records: newest first, in pages, with filters that are links.
 
 use askama::Template;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use qianmo_forms::{FieldType, Lang};
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::record::FieldPath;
 
 use super::{Badge, Chrome, address, badges};
-use crate::projection::{Counts, Filter, ListCursor, ListPage, Places, ProjectedRecord, STATE_WORDS, state_label};
+use crate::projection::{
+    Counts, Filter, ListCursor, ListPage, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS, state_label,
+};
 use crate::web::{Teller, WebState, minute};
 
 /// Characters of a record's text in the list.
@@ -31,6 +34,8 @@ pub(super) struct ListView {
     chips: Vec<Chip>,
     active: Vec<Chip>,
     selects: Vec<Select>,
+    text: String,
+    text_chars_max: usize,
     kept: Vec<(&'static str, String)>,
     rows: Vec<Row>,
     is_filtered: bool,
@@ -82,6 +87,8 @@ impl ListView {
             chips: state_chips(&filter, &counts, lang),
             active: active_chips(state, &filter, lang),
             selects: selects(state, &filter, places, lang),
+            text: filter.text.clone().unwrap_or_default(),
+            text_chars_max: QUERY_CHARS_MAX,
             kept: kept(&filter, lang),
             rows: page.records.iter().map(|record| row(state, record, lang)).collect(),
             is_filtered: filter != Filter::default(),
@@ -102,12 +109,14 @@ fn matching(filter: &Filter, counts: &Counts) -> u64 {
     }
 }
 
-/// The address of a list. Every value was judged when it was read: none needs escaping.
+/// The address of a list. Every value but the text was judged when it was read: only that needs escaping.
 fn link(filter: &Filter, cursor: Option<&ListCursor>) -> String {
     let mut parts: Vec<String> = Vec::new();
     let texts =
         [("station", &filter.station), ("month", &filter.month), ("form", &filter.form), ("state", &filter.state)];
     parts.extend(texts.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?))));
+    let text = filter.text.as_ref().map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
+    parts.extend(text.map(|text| format!("text={text}")));
     let flags = [("conflicts", filter.only_conflicts), ("changed", filter.only_changed)];
     parts.extend(flags.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| format!("{name}=true")));
     parts.extend(cursor.map(|cursor| format!("cursor={}", cursor.encode())));
@@ -149,6 +158,7 @@ fn active_chips(state: &WebState, filter: &Filter, lang: Lang) -> Vec<Chip> {
         (filter.station.clone(), Filter { station: None, ..filter.clone() }),
         (filter.month.clone(), Filter { month: None, ..filter.clone() }),
         (form, Filter { form: None, ..filter.clone() }),
+        (filter.text.as_ref().map(|text| format!("“{text}”")), Filter { text: None, ..filter.clone() }),
     ];
     let chip = |(text, rest): (Option<String>, Filter)| {
         Some(Chip { text: text?, count: None, link: address(&link(&rest, None), lang), is_on: true })

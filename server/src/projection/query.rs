@@ -14,6 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use qianmo_protocol::ids::{DocId, Epoch};
 
 use super::row::{self, COLUMNS};
+use super::words::Cutter;
 use super::{Position, ProjectedRecord, ProjectionError, open_reader};
 
 /// Most records of one page.
@@ -30,10 +31,28 @@ pub struct Filter {
     pub form: Option<String>,
     /// In this review state.
     pub state: Option<String>,
+    /// With this in what can be searched: every word of it, as a word or as its characters one after another.
+    pub text: Option<String>,
     /// Only those with a conflict.
     pub only_conflicts: bool,
     /// Only those that were approved and changed since.
     pub only_changed: bool,
+}
+
+/// What no record matches: a query with nothing in it to look for.
+const NOTHING: &str = "\"\u{0}\"";
+
+impl Filter {
+    /// The text in the search index's language.
+    fn matching(&self) -> Option<String> {
+        self.text.as_deref().map(|text| Cutter.query(text).unwrap_or_else(|| NOTHING.to_owned()))
+    }
+
+    /// Whether a text can be searched for: there is a letter, a digit or a character in it, and it is not too long.
+    #[must_use]
+    pub fn is_searchable(text: &str) -> bool {
+        Cutter.query(text).is_some()
+    }
 }
 
 /// A place in the change feed: opaque to whoever holds it.
@@ -137,10 +156,11 @@ pub struct Places {
     pub forms: Vec<String>,
 }
 
-/// What a filter asks of a record, as `?3` to `?8` of [`page`].
+/// What a filter asks of a record, as `?3` to `?8` and `?10` of [`page`].
 const MATCHES: &str = "gone = 0 AND (?3 IS NULL OR station = ?3) AND (?4 IS NULL OR month = ?4) \
                        AND (?5 IS NULL OR form = ?5) AND (?6 IS NULL OR state = ?6) \
-                       AND (NOT ?7 OR conflicts > 0) AND (NOT ?8 OR changed_after_approval)";
+                       AND (NOT ?7 OR conflicts > 0) AND (NOT ?8 OR changed_after_approval) \
+                       AND (?10 IS NULL OR number IN (SELECT rowid FROM search WHERE search MATCH ?10))";
 
 /// The model, open for reading.
 #[derive(Debug)]
@@ -237,7 +257,7 @@ impl Reader {
         Ok(statement.query_row([id.0], row::read).optional()?)
     }
 
-    /// Counts over the stations, months and forms of a filter; what else it asks does not matter here.
+    /// Counts over the stations, months, forms and text of a filter; what else it asks does not matter here.
     ///
     /// # Errors
     /// [`ProjectionError::Sqlite`].
@@ -246,9 +266,9 @@ impl Reader {
         let mut statement = connection.prepare_cached(
             "SELECT state, count(*), sum(changed_after_approval), sum(conflicts > 0) FROM record WHERE gone = 0 \
              AND (?1 IS NULL OR station = ?1) AND (?2 IS NULL OR month = ?2) AND (?3 IS NULL OR form = ?3) \
-             GROUP BY state",
+             AND (?4 IS NULL OR number IN (SELECT rowid FROM search WHERE search MATCH ?4)) GROUP BY state",
         )?;
-        let mut rows = statement.query(params![filter.station, filter.month, filter.form])?;
+        let mut rows = statement.query(params![filter.station, filter.month, filter.form, filter.matching()])?;
         let mut counts = Counts::default();
         while let Some(row) = rows.next()? {
             let number =
@@ -310,6 +330,7 @@ fn page(
         filter.only_conflicts,
         filter.only_changed,
         i64::try_from(limit + 1).unwrap_or(i64::MAX),
+        filter.matching(),
     ];
     let mut records = statement.query_map(values, row::read)?.collect::<Result<Vec<_>, _>>()?;
     let has_more = records.len() > limit;

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use qianmo_forms::FormSet;
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::ids::DocId;
 use qianmo_protocol::record::{ConflictKind, FieldConflict, RowKey, RowView};
@@ -13,6 +14,7 @@ use qianmo_protocol::review::ReviewStatus;
 use qianmo_replica::replica::{RecordRow, Replica};
 
 use super::ProjectionError;
+use super::words::{self, Cutter};
 
 /// A field of a record that needs a person's decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,23 +196,29 @@ pub(super) enum Written {
 /// Writes what the replica says of a record now.
 pub(super) fn write(
     connection: &Connection,
+    forms: &FormSet,
     replica: &Replica,
     id: &DocId,
     commit: u64,
 ) -> Result<Written, ProjectionError> {
     let row = replica.record_row(id)?;
     let record = row.map_or_else(|| ProjectedRecord::gone(*id, commit), |row| ProjectedRecord::of(&row));
-    insert(connection, &record)?;
+    let number = upsert(connection, &record)?;
+    index(connection, forms, number, &record)?;
     Ok(if record.is_gone { Written::Gone } else { Written::Shown })
 }
 
-fn insert(connection: &Connection, record: &ProjectedRecord) -> Result<(), rusqlite::Error> {
+/// Writes the row of a record, new or not, and answers its number.
+fn upsert(connection: &Connection, record: &ProjectedRecord) -> Result<i64, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
-        "INSERT OR REPLACE INTO record (id, gone, touched, logbook, station, month, form, form_version, author, \
-         created_at, state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+        "INSERT INTO record (id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
+         state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+         ON CONFLICT (id) DO UPDATE SET gone = ?2, touched = ?3, logbook = ?4, station = ?5, month = ?6, form = ?7, \
+         form_version = ?8, author = ?9, created_at = ?10, state = ?11, changed_after_approval = ?12, conflicts = ?13, \
+         conflict_list = ?14, heads = ?15, fields = ?16, repeats = ?17, checksum = ?18 RETURNING number",
     )?;
-    statement.execute(params![
+    let values = params![
         record.id.0,
         record.is_gone,
         i64::try_from(record.touched).unwrap_or(i64::MAX),
@@ -229,7 +237,24 @@ fn insert(connection: &Connection, record: &ProjectedRecord) -> Result<(), rusql
         record.fields.to_string(),
         record.repeats.to_string(),
         checksum(record),
-    ])?;
+    ];
+    statement.query_row(values, |row| row.get(0))
+}
+
+/// Puts the words of a record in place of those it had.
+fn index(
+    connection: &Connection,
+    forms: &FormSet,
+    number: i64,
+    record: &ProjectedRecord,
+) -> Result<(), rusqlite::Error> {
+    connection.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([number])?;
+    if record.is_gone {
+        return Ok(());
+    }
+    let indexed = Cutter.index(&words::text_of(forms, record));
+    let mut statement = connection.prepare_cached("INSERT INTO search (rowid, words, chars) VALUES (?1, ?2, ?3)")?;
+    statement.execute(params![number, indexed.words, indexed.chars])?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use super::refusal::{Fault, Refusal};
 use crate::projection::{Filter, PAGE_MAX, STATE_WORDS};
 
 /// Parameters that choose records.
-pub(crate) const FILTERS: [&str; 6] = ["station", "month", "form", "state", "conflicts", "changed"];
+pub(crate) const FILTERS: [&str; 7] = ["station", "month", "form", "state", "text", "conflicts", "changed"];
 
 /// What was asked, by parameter. A parameter with an empty value is as if it were not there: forms send such.
 #[derive(Debug, Default)]
@@ -54,6 +54,7 @@ impl Asked {
             month,
             form: self.checked("form", |text| Code::new(text).is_ok())?,
             state,
+            text: self.checked("text", Filter::is_searchable)?,
             only_conflicts: self.flag("conflicts")?,
             only_changed: self.flag("changed")?,
         })
@@ -114,7 +115,11 @@ mod tests {
 
     #[test]
     fn parameters_are_known_given_once_and_possible() {
-        let all = filter("station=ST01&month=2025-06&form=visit&state=pending&conflicts=true&changed=false").unwrap();
+        let all = filter(
+            "station=ST01&month=2025-06&form=visit&state=pending&text=%E6%A2%A8%E5%B0%8F&conflicts=true&changed=false",
+        )
+        .unwrap();
+        assert_eq!(all.text.as_deref(), Some("梨小"));
         assert_eq!((all.station.as_deref(), all.month.as_deref()), (Some("ST01"), Some("2025-06")));
         assert!(all.only_conflicts && !all.only_changed);
         assert_eq!(filter("station=&state=").unwrap(), Filter::default());
@@ -127,6 +132,7 @@ mod tests {
             ("station=a%20b", "station"),
             ("form=%3Cscript%3E", "form"),
             ("conflicts=1", "conflicts"),
+            ("text=%22%20%21", "text"),
         ] {
             assert_eq!(filter(query), Err(Refusal::parameter(Fault::Value, name)), "{query}");
         }

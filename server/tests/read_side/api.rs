@@ -38,6 +38,11 @@ async fn records_are_filtered_and_paged_to_the_end() {
         ("conflicts=false", 11),
         ("changed=true", 1),
         ("state=approved", 2),
+        ("text=%E9%9C%9C%E9%9C%89", 1),
+        ("text=%E9%9C%9C%E9%9C%89&state=pending", 0),
+        ("text=%E5%A2%92%E6%83%85", 5),
+        ("text=13812345678", 0),
+        ("text=%E7%8E%8B%E8%BE%9B%E5%BA%84%22%20OR%20%22", 0),
     ] {
         let page = office.get(&format!("/api/v1/records?{query}")).await.json();
         assert_eq!(ids(&page).len(), expected, "{query}");

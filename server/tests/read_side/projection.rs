@@ -43,6 +43,14 @@ fn shown(reader: &Reader) -> BTreeMap<DocId, ProjectedRecord> {
     told(reader, None).0.into_iter().filter(|record| !record.is_gone).map(|record| (record.id, record)).collect()
 }
 
+fn found(reader: &Reader, text: &str) -> Vec<DocId> {
+    let filter = Filter { text: Some(text.to_owned()), ..Filter::default() };
+    let counted = reader.counts(&filter).unwrap().records;
+    let page = reader.newest(&filter, None, 100).unwrap().records;
+    assert_eq!(u64::try_from(page.len()).unwrap(), counted);
+    page.into_iter().map(|record| record.id).collect()
+}
+
 fn projector(world: &mut World, path: &Path) -> Projector {
     let mut projection = Projection::open(path).unwrap();
     projection.catch_up(&mut world.core).unwrap();
@@ -227,7 +235,7 @@ fn erased_and_held_records_leave_nothing_but_their_id() {
     let mut world = World::new(45);
     let mut tablet_a = world.enrol("P01", GrantRole::Technician);
     let mut projector = projector(&mut world, &path);
-    let erased = world.file(&mut tablet_a, &"王家桃园的秘密".repeat(200));
+    let erased = world.file(&mut tablet_a, &"王家桃园的秘密 zaubertrank ".repeat(100));
     let held = world.file(&mut tablet_a, "有问题的内容");
     let kept = world.file(&mut tablet_a, "留下的内容");
     world.meet(&mut tablet_a);
@@ -245,15 +253,20 @@ fn erased_and_held_records_leave_nothing_but_their_id() {
     assert!(reader.record(&erased).unwrap().unwrap().is_gone);
     for file in std::fs::read_dir(dir.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        let needle = "桃园的秘密".as_bytes();
-        assert!(!bytes.windows(needle.len()).any(|window| window == needle), "erased bytes are still on the disk");
+        for needle in ["桃园的秘密", "zaubertrank", "秘密", "秘 密"] {
+            let is_there = bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+            assert!(!is_there, "erased bytes are still on the disk: {needle}");
+        }
     }
+    assert_eq!(found(&reader, "秘密"), []);
+    assert_eq!(found(&reader, "内容"), [kept]);
 
     let now = world.now();
     world.core.decide(now, vec![Decision::Release { ends: entries[0] }]).unwrap();
     projector.follow(&mut world.core);
     assert_eq!(shown(&reader), expected(&world));
     assert!(shown(&reader).contains_key(&held), "released");
+    assert_eq!(found(&reader, "问题"), [held]);
 }
 
 #[test]
