@@ -6,39 +6,51 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    choices::{ChoiceList, ChoiceLists},
+    choices::ChoiceLists,
     definition::{Form, FormError, FormFault, FormFaultKind},
 };
 
-const LISTS: [&str; 11] = [
+/// Lists with a file of their own; the others are in the vocabulary.
+pub(crate) const LISTS: [&str; 19] = [
+    include_str!("../built-in/lists/audience.toml"),
+    include_str!("../built-in/lists/campaign_kind.toml"),
     include_str!("../built-in/lists/coord_system.toml"),
-    include_str!("../built-in/lists/crop.toml"),
-    include_str!("../built-in/lists/indicator.toml"),
-    include_str!("../built-in/lists/pest.toml"),
-    include_str!("../built-in/lists/phenology.toml"),
-    include_str!("../built-in/lists/problem_category.toml"),
-    include_str!("../built-in/lists/satisfaction.toml"),
-    include_str!("../built-in/lists/service_mode.toml"),
+    include_str!("../built-in/lists/disaster_kind.toml"),
+    include_str!("../built-in/lists/industry.toml"),
+    include_str!("../built-in/lists/lead_system.toml"),
+    include_str!("../built-in/lists/organisation_kind.toml"),
+    include_str!("../built-in/lists/registry_status.toml"),
+    include_str!("../built-in/lists/result_metric.toml"),
     include_str!("../built-in/lists/severity.toml"),
+    include_str!("../built-in/lists/soil_moisture.toml"),
     include_str!("../built-in/lists/solved.toml"),
+    include_str!("../built-in/lists/survey_metric.toml"),
+    include_str!("../built-in/lists/technology_kind.toml"),
+    include_str!("../built-in/lists/training_form.toml"),
+    include_str!("../built-in/lists/transfer_stage.toml"),
+    include_str!("../built-in/lists/urgency.toml"),
     include_str!("../built-in/lists/variety.toml"),
+    include_str!("../built-in/lists/venue_kind.toml"),
 ];
 
-const FORMS: [&str; 1] = [include_str!("../built-in/visit.toml")];
-
-impl ChoiceLists {
-    /// The shipped lists.
-    ///
-    /// # Errors
-    /// A shipped file has a fault; a test holds that none has.
-    pub fn built_in() -> Result<Self, FormError> {
-        let mut lists = Self::default();
-        for text in LISTS {
-            lists.insert(ChoiceList::parse(text)?);
-        }
-        Ok(lists)
-    }
-}
+pub(crate) const FORMS: [&str; 16] = [
+    include_str!("../built-in/agreement.toml"),
+    include_str!("../built-in/annual_task.toml"),
+    include_str!("../built-in/campaign.toml"),
+    include_str!("../built-in/demand.toml"),
+    include_str!("../built-in/demo.toml"),
+    include_str!("../built-in/guidance.toml"),
+    include_str!("../built-in/organisation.toml"),
+    include_str!("../built-in/outreach.toml"),
+    include_str!("../built-in/pest_report.toml"),
+    include_str!("../built-in/plot.toml"),
+    include_str!("../built-in/staff.toml"),
+    include_str!("../built-in/station.toml"),
+    include_str!("../built-in/target.toml"),
+    include_str!("../built-in/training.toml"),
+    include_str!("../built-in/transfer.toml"),
+    include_str!("../built-in/visit.toml"),
+];
 
 /// Forms by id and version.
 #[derive(Debug, Clone, Default)]

@@ -7,6 +7,8 @@
 //!
 //! [`CHOICES_MAX`] choices a list; a list file is bounded by [`FILE_BYTES_MAX`](crate::definition::FILE_BYTES_MAX).
 
+mod vocabulary_lists;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
@@ -47,8 +49,13 @@ impl ChoiceList {
     /// # Errors
     /// Every fault of the file, each with its place.
     pub fn parse(text: &str) -> Result<Self, FormError> {
-        let (table, mut faults) = read::open(text)?;
-        let mut keys = read::Keys::new(&table, "list");
+        let (table, faults) = read::open(text)?;
+        Self::read(&table, faults)
+    }
+
+    /// Reads a list from its table.
+    pub(crate) fn read(table: &toml::Table, mut faults: read::Faults) -> Result<Self, FormError> {
+        let mut keys = read::Keys::new(table, "list");
         let id = keys.name(&mut faults, "id", NameRule::Token);
         if let Some(id) = &id {
             faults.rename(id);
@@ -146,6 +153,19 @@ pub struct ChoiceLists {
 }
 
 impl ChoiceLists {
+    /// The shipped lists: those of the vocabulary, and those that have a file of their own.
+    ///
+    /// # Errors
+    /// A shipped file has a fault; a test holds that none has.
+    pub fn built_in() -> Result<Self, FormError> {
+        let mut lists = Self::default();
+        vocabulary_lists::shipped()?.into_iter().for_each(|list| lists.insert(list));
+        for text in crate::built_in::LISTS {
+            lists.insert(ChoiceList::parse(text)?);
+        }
+        Ok(lists)
+    }
+
     /// Adds a list, in place of one with the same name.
     pub fn insert(&mut self, list: ChoiceList) {
         self.lists.insert(list.id.clone(), Arc::new(list));

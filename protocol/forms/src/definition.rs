@@ -104,6 +104,15 @@ pub enum FormKind {
     Registry,
 }
 
+/// In whose directory the entries of a registry are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RegistryHome {
+    /// The directory of the station that made the entry.
+    Station,
+    /// The directory of the whole organisation.
+    Organisation,
+}
+
 /// What a reference points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReferenceKind {
@@ -117,16 +126,37 @@ pub enum ReferenceKind {
     Town,
     /// A village, by its twelve-digit division code.
     Village,
+    /// An organisation.
+    Organisation,
+    /// A demonstration plot.
+    Plot,
+    /// A campaign, project or activity.
+    Campaign,
+    /// A service agreement.
+    Agreement,
+    /// Another record of something done.
+    Record,
 }
 
 impl ReferenceKind {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 10] = [
         (Self::Target, "target"),
         (Self::Station, "station"),
         (Self::Person, "person"),
         (Self::Town, "town"),
         (Self::Village, "village"),
+        (Self::Organisation, "organisation"),
+        (Self::Plot, "plot"),
+        (Self::Campaign, "campaign"),
+        (Self::Agreement, "agreement"),
+        (Self::Record, "record"),
     ];
+
+    /// The word of a definition file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
 }
 
 /// What kind of answer a field takes.
@@ -309,6 +339,8 @@ pub struct Field {
     pub max: Option<Decimal>,
     /// Whether the answer is personal data: masked by role in pages, exports and APIs, never logged.
     pub personal: bool,
+    /// Whether it is never asked, on no screen and in no dialogue: kept, judged and exported all the same. Never required.
+    pub hidden: bool,
     /// The field whose answer orders the suggestions of this one's list.
     pub suggested_by: Option<String>,
     /// The indicators it feeds.
@@ -366,6 +398,7 @@ pub struct Form {
     pub(crate) id: String,
     pub(crate) version: u32,
     pub(crate) kind: FormKind,
+    pub(crate) home: RegistryHome,
     pub(crate) label: Label,
     pub(crate) indicators: Vec<String>,
     pub(crate) sections: Vec<Section>,
@@ -392,6 +425,12 @@ impl Form {
     #[must_use]
     pub const fn kind(&self) -> FormKind {
         self.kind
+    }
+
+    /// In whose directory the entries of a registry are kept. Says nothing about records, which live in a station's month.
+    #[must_use]
+    pub const fn home(&self) -> RegistryHome {
+        self.home
     }
 
     /// What it is called.

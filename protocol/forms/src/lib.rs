@@ -51,7 +51,7 @@ pub use built_in::FormSet;
 pub use choices::{Choice, ChoiceList, ChoiceLists};
 pub use constraint::{Expression, ExpressionError};
 pub use definition::{
-    Field, FieldType, Form, FormError, FormFault, FormKind, ReferenceKind, Repeat, Required, Section,
+    Field, FieldType, Form, FormError, FormFault, FormKind, ReferenceKind, RegistryHome, Repeat, Required, Section,
 };
 pub use text::{Label, Lang};
 pub use validate::{Context, Fault, FaultRule, Mode, Relevance, Validation, Values, relevance, validate};

@@ -2,7 +2,7 @@
 //!
 //! A draft may miss anything, so only the kind of each answer is judged. A submission is judged whole: what is required, how long, within what
 //! range, from what list, and the form's own constraints; and only over the fields that are relevant, because what is not asked does not count.
-//! Warnings never stop anyone.
+//! What comes from an old ledger is judged as a submission, but what it lacks is only a warning. Warnings never stop anyone.
 //!
 //! # Flow
 //!
@@ -14,7 +14,8 @@
 //! # Invariants
 //!
 //! 1. Pure: the same form, values and context give the same result.
-//! 2. Whatever has no error in [`Mode::Submit`] has none in [`Mode::Draft`] (`prop_submit_is_stricter_than_draft`).
+//! 2. Whatever has no error in [`Mode::Submit`] has none in [`Mode::Import`], and whatever has none there has none in [`Mode::Draft`]
+//!    (`prop_submit_is_stricter_than_import_and_import_than_draft`).
 //! 3. A message never carries an answer, only the field's label and the rule's bounds.
 
 mod relevance;
@@ -42,6 +43,9 @@ pub enum Mode {
     Draft,
     /// About to be submitted: everything.
     Submit,
+    /// Comes from a ledger that was kept before this form: everything, except that what a submission must have and the ledger has not is a
+    /// warning. A ledger cannot be asked again, and a made-up answer would be worse than none.
+    Import,
 }
 
 /// What a judgement needs to know beside the answers.
@@ -175,9 +179,14 @@ impl Judge<'_> {
         if self.context.mode == Mode::Draft || (usize::from(min)..=usize::from(max)).contains(&found) {
             return;
         }
+        let is_short = found < usize::from(min);
         let zh = format!("“{}”应有{min}到{max}条,现有{found}条", repeat.label.zh);
         let en = format!("“{}” takes {min} to {max} rows, found {found}", repeat.label.en);
-        self.error(&repeat.name, FaultRule::Rows, Label { zh, en });
+        if is_short && self.context.mode == Mode::Import {
+            self.warning(&repeat.name, FaultRule::Rows, Label { zh, en });
+        } else {
+            self.error(&repeat.name, FaultRule::Rows, Label { zh, en });
+        }
     }
 
     fn field(&mut self, field: &Field, path: &str, answers: &dyn Answers) {
@@ -186,7 +195,7 @@ impl Judge<'_> {
             return;
         }
         let scope = Scope { this: Some(value), answers, today: self.context.today };
-        if self.context.mode == Mode::Submit {
+        if self.context.mode != Mode::Draft {
             if value.is_null() {
                 self.required(field, path, &scope);
             } else {
@@ -204,7 +213,12 @@ impl Judge<'_> {
         };
         if needed {
             let general = || said(field, |label| format!("请填写“{label}”"), |label| format!("“{label}” is required"));
-            self.error(path, FaultRule::Required, field.required_message.clone().unwrap_or_else(general));
+            let message = field.required_message.clone().unwrap_or_else(general);
+            if self.context.mode == Mode::Import {
+                self.warning(path, FaultRule::Required, message);
+            } else {
+                self.error(path, FaultRule::Required, message);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use proptest::prelude::*;
 use qianmo_forms::{
-    ChoiceList, ChoiceLists, Field, FieldType, Form, FormError, FormKind, FormSet, Label, Required,
+    ChoiceList, ChoiceLists, Field, FieldType, Form, FormError, FormKind, FormSet, Label, Repeat, Required,
     definition::{FILE_BYTES_MAX, FormFaultKind, RESERVED_NAMES},
 };
 
@@ -48,8 +48,28 @@ fn bad_form() -> FormError {
 #[test]
 fn built_in_files_have_no_fault() {
     let forms = FormSet::built_in().unwrap();
-    assert_eq!(forms.iter().map(Form::id).collect::<Vec<_>>(), ["visit"]);
-    assert_eq!(lists().iter().count(), 11);
+    assert_eq!(
+        forms.iter().map(Form::id).collect::<Vec<_>>(),
+        [
+            "agreement",
+            "annual_task",
+            "campaign",
+            "demand",
+            "demo",
+            "guidance",
+            "organisation",
+            "outreach",
+            "pest_report",
+            "plot",
+            "staff",
+            "station",
+            "target",
+            "training",
+            "transfer",
+            "visit",
+        ]
+    );
+    assert_eq!(lists().iter().count(), 31);
 }
 
 #[test]
@@ -57,13 +77,21 @@ fn every_file_of_the_built_in_folder_is_shipped() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/built-in");
     let names = |folder: &str| -> BTreeSet<String> {
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        files.filter(|path| path.is_file()).map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+        files
+            .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(names(folder), FormSet::built_in().unwrap().iter().map(|form| form.id().to_owned()).collect());
-    assert_eq!(names(&format!("{folder}/lists")), lists().iter().map(|list| list.id().to_owned()).collect());
+    let listed: BTreeSet<String> = lists().iter().map(|list| list.id().to_owned()).collect();
+    assert!(names(&format!("{folder}/lists")).is_subset(&listed));
+    assert_eq!(names(&format!("{folder}/lists")).len() + 12, listed.len(), "twelve lists come from the vocabulary");
 }
 
 fn assert_both_languages(place: &str, label: &Label) {
+    if label == &Label::new("%", "%") {
+        return;
+    }
     let is_chinese = |c: char| ('\u{4E00}'..='\u{9FFF}').contains(&c);
     assert!(label.zh.chars().any(is_chinese), "{place}: no Chinese in `{}`", label.zh);
     assert!(!label.en.is_empty() && !label.en.chars().any(is_chinese), "{place}: not English: `{}`", label.en);
@@ -80,9 +108,10 @@ fn everything_built_in_is_said_in_both_languages() {
     for form in FormSet::built_in().unwrap().iter() {
         assert_both_languages(form.id(), form.label());
         form.sections().iter().for_each(|section| assert_both_languages(&section.name, &section.label));
-        for field in form.fields() {
+        for field in form.fields().iter().chain(form.repeats().iter().flat_map(Repeat::fields)) {
             labels_of(field).for_each(|label| assert_both_languages(&field.name, label));
         }
+        form.repeats().iter().for_each(|repeat| assert_both_languages(&repeat.name, &repeat.label));
     }
     for list in lists().iter() {
         assert_both_languages(list.id(), list.label());
@@ -126,15 +155,25 @@ fn visit_has_the_fields_the_ledger_needs_and_marks_personal_data() {
             "pest_id",
             "pest_text",
             "severity",
+            "survey_plants",
+            "metric_id",
+            "metric_value",
             "area_seen_mu",
             "problem_category",
+            "technology_id",
+            "technology_text",
+            "households",
+            "attendees",
             "content",
             "advice",
             "solved",
             "satisfaction",
             "follow_up_on",
             "photo_count",
+            "campaign_ids",
             "remark",
+            "import_key",
+            "import_codes",
         ]
     );
     let personal: Vec<&str> =
@@ -146,7 +185,10 @@ fn visit_has_the_fields_the_ledger_needs_and_marks_personal_data() {
         .filter(|field| field.required == Required::Yes)
         .map(|field| field.name.as_str())
         .collect();
-    assert_eq!(required, ["service_mode", "activity_date", "staff_id", "content"]);
+    assert_eq!(required, ["service_mode", "activity_date", "staff_id", "metric_value", "content"]);
+    let hidden: Vec<&str> =
+        visit.fields().iter().filter(|field| field.hidden).map(|field| field.name.as_str()).collect();
+    assert_eq!(hidden, ["technology_id", "technology_text", "households", "attendees", "import_key", "import_codes"]);
     assert_eq!(visit.field("content").unwrap().field_type, FieldType::LongText { max_chars: 5_000 });
     assert_eq!(visit.fields_in("work").count(), 4);
     assert_eq!(visit.field_at("content").map(|field| field.name.as_str()), Some("content"));
@@ -222,6 +264,8 @@ fn kind_name(kind: &FormFaultKind) -> &'static str {
         FormFaultKind::ThisNotAllowed => "ThisNotAllowed",
         FormFaultKind::RelevanceCycle { .. } => "RelevanceCycle",
         FormFaultKind::MessageWithoutRule { .. } => "MessageWithoutRule",
+        FormFaultKind::HiddenRequired => "HiddenRequired",
+        FormFaultKind::KeyNotForKind { .. } => "KeyNotForKind",
         FormFaultKind::Expression(_) => "Expression",
         FormFaultKind::OutOfRange { .. } => "OutOfRange",
         FormFaultKind::RangeReversed => "RangeReversed",
@@ -230,7 +274,7 @@ fn kind_name(kind: &FormFaultKind) -> &'static str {
     }
 }
 
-const KINDS: usize = 30;
+const KINDS: usize = 32;
 
 #[test]
 fn every_kind_of_fault_is_met_by_a_test_file() {

@@ -181,6 +181,15 @@ pub enum FormFaultKind {
         /// The fields in the circle, and those that wait for them.
         path: Vec<String>,
     },
+    /// A field that nobody is asked and everybody must answer.
+    #[error("a hidden field is never asked, so it cannot be required")]
+    HiddenRequired,
+    /// The key means something only for the other kind of form.
+    #[error("means nothing for a form of kind `{kind}`")]
+    KeyNotForKind {
+        /// The kind of the form.
+        kind: &'static str,
+    },
     /// A message for a rule that is not there.
     #[error("a message without its rule `{rule}`")]
     MessageWithoutRule {

@@ -79,6 +79,10 @@ pub(super) fn read(
     let warnings = read_warnings(faults, &mut keys);
     let (min, max) = read_range(faults, &mut keys);
     let personal = keys.boolean(faults, "personal").unwrap_or(false);
+    let hidden = keys.boolean(faults, "hidden").unwrap_or(false);
+    if hidden && required != Required::No {
+        faults.push(keys.place(), "hidden", FormFaultKind::HiddenRequired);
+    }
     let suggested_by = keys.text(faults, "suggested_by");
     let indicators = read_indicators(faults, &mut keys, lists);
     keys.finish(faults);
@@ -97,6 +101,7 @@ pub(super) fn read(
         min,
         max,
         personal,
+        hidden,
         suggested_by,
         indicators,
     })

@@ -6,7 +6,7 @@ use crate::{choices::ChoiceLists, text::Label};
 
 use super::{
     FIELDS_MAX, Field, Form, FormError, FormFaultKind, FormKind, NameRule, REPEATS_MAX, RESERVED_NAMES, ROWS_MAX,
-    Repeat, SECTIONS_MAX, Section, check,
+    RegistryHome, Repeat, SECTIONS_MAX, Section, check,
     field::{self, Position},
     read::{self, Faults, Keys},
 };
@@ -17,8 +17,13 @@ impl Form {
     /// # Errors
     /// Every fault of the file, each with its place; a form with a fault does not exist.
     pub fn parse(text: &str, lists: &ChoiceLists) -> Result<Self, FormError> {
-        let (table, mut faults) = read::open(text)?;
-        let mut keys = Keys::new(&table, "form");
+        let (table, faults) = read::open(text)?;
+        Self::read(&table, faults, lists)
+    }
+
+    /// Reads a form from its table.
+    pub(crate) fn read(table: &Table, mut faults: Faults, lists: &ChoiceLists) -> Result<Self, FormError> {
+        let mut keys = Keys::new(table, "form");
         let id = keys.name(&mut faults, "id", NameRule::Field);
         if let Some(id) = &id {
             faults.rename(id);
@@ -28,6 +33,7 @@ impl Form {
         }
         let version = keys.integer(&mut faults, "version", 1..=i64::from(u16::MAX));
         let kind = read_kind(&mut faults, &mut keys);
+        let home = read_home(&mut faults, &mut keys, kind);
         let label = keys.need_label(&mut faults, "labels");
         let indicators = field::read_indicators(&mut faults, &mut keys, lists);
         let section_tables = keys.tables(&mut faults, "sections", SECTIONS_MAX);
@@ -42,6 +48,7 @@ impl Form {
             id: id.unwrap_or_default(),
             version: version.and_then(|version| u32::try_from(version).ok()).unwrap_or_default(),
             kind: kind.unwrap_or(FormKind::Record),
+            home,
             label: label.unwrap_or_else(|| Label::new("", "")),
             indicators,
             sections: section_tables
@@ -56,8 +63,8 @@ impl Form {
         for (number, table) in repeat_tables.iter().enumerate() {
             form.repeats.extend(read_repeat(&mut faults, number, table, lists));
         }
-        check::names(&mut faults, &table);
-        check::form(&mut faults, &mut form, &check::declared(&table));
+        check::names(&mut faults, table);
+        check::form(&mut faults, &mut form, &check::declared(table));
         faults.finish(form)
     }
 }
@@ -74,6 +81,23 @@ fn read_kind(faults: &mut Faults, keys: &mut Keys<'_>) -> Option<FormKind> {
                 FormFaultKind::UnknownWord { found: kind, expected: "record, registry".to_owned() },
             );
             None
+        }
+    }
+}
+
+/// Whose directory a registry belongs to: the station's, if nothing is said.
+fn read_home(faults: &mut Faults, keys: &mut Keys<'_>, kind: Option<FormKind>) -> RegistryHome {
+    let Some(home) = keys.text(faults, "home") else { return RegistryHome::Station };
+    if kind == Some(FormKind::Record) {
+        faults.push("form", "home", FormFaultKind::KeyNotForKind { kind: "record" });
+    }
+    match home.as_str() {
+        "organisation" => RegistryHome::Organisation,
+        "station" => RegistryHome::Station,
+        _ => {
+            let expected = "organisation, station".to_owned();
+            faults.push("form", "home", FormFaultKind::UnknownWord { found: home, expected });
+            RegistryHome::Station
         }
     }
 }

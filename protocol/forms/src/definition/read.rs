@@ -23,6 +23,10 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
+    pub(crate) fn new() -> Self {
+        Self { file: "?".to_owned(), list: Vec::new() }
+    }
+
     pub(crate) fn push(&mut self, place: &str, key: &str, kind: FormFaultKind) {
         self.list.push(FormFault { file: self.file.clone(), place: place.to_owned(), key: key.to_owned(), kind });
     }
@@ -43,7 +47,7 @@ impl Faults {
 
 /// The table of a file, and an empty list of faults.
 pub(crate) fn open(text: &str) -> Result<(Table, Faults), FormError> {
-    let mut faults = Faults { file: "?".to_owned(), list: Vec::new() };
+    let mut faults = Faults::new();
     let kind = if text.len() > FILE_BYTES_MAX {
         FormFaultKind::TooLarge { bytes: text.len(), max: FILE_BYTES_MAX }
     } else {
