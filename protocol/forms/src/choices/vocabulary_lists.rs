@@ -31,13 +31,14 @@ const fn suited(mut source: Source, key: &'static str) -> Source {
     source
 }
 
-const SOURCES: [Source; 12] = [
+const SOURCES: [Source; 13] = [
     source("crop", "作物", "Crop", "crops"),
     source("demand_category", "需求与问题类别", "Category of a demand or problem", "demand_categories"),
     source("demand_state", "需求状态", "State of a demand", "demand_states"),
     source("indicator", "指标", "Indicator", "indicators"),
     suited(source("pest", "病虫害与问题", "Pests, diseases and problems", "pests_diseases"), "crops"),
     suited(source("phenology", "物候期", "Growth stage", "phenology_stages"), "crop"),
+    source("return_reason", "退回原因", "Reason for sending back", "return_reasons"),
     source("satisfaction", "满意度", "Satisfaction", "satisfaction"),
     source("service_mode", "服务方式", "Mode of service", "service_modes"),
     source("staff_role", "人员角色", "Role of a person", "staff_roles"),
