@@ -86,6 +86,8 @@ pub trait Shelf: LogTrees {
     fn state_digest(&self, logbook: &LogbookName) -> Option<StateDigest>;
     /// A pack that is held.
     fn pack(&self, logbook: &LogbookName, hash: &PackHash) -> Option<Pack>;
+    /// Hubs' receipts that are kept for a pack: shown to a hub that does not hold it any more (A2).
+    fn receipts(&self, pack: &PackHash) -> Vec<SignedReceipt>;
     /// The newest beacon known.
     fn beacon(&self) -> Option<SignedBeacon>;
     /// The hub this is, unless it is a tablet.
@@ -320,6 +322,10 @@ pub struct Session {
     to_state: BTreeSet<LogbookName>,
     /// Logbooks whose vectors were stated in a turn.
     stated: BTreeSet<LogbookName>,
+    /// Logbooks in which anything differed or moved in this session.
+    disturbed: BTreeSet<LogbookName>,
+    /// Whether the welcome named a hub.
+    is_at_hub: bool,
     /// Turns in a row that brought and sent nothing.
     empty_turns: usize,
     effects: VecDeque<Effect>,
@@ -362,6 +368,8 @@ impl Session {
             backlog: BTreeMap::new(),
             to_state: BTreeSet::new(),
             stated: BTreeSet::new(),
+            disturbed: BTreeSet::new(),
+            is_at_hub: false,
             empty_turns: 0,
             effects: VecDeque::new(),
             tally: Tally::default(),
@@ -377,6 +385,7 @@ impl Session {
         session.hello_names = vectors.iter().map(|(name, _)| name.clone()).collect();
         session.touched.extend(packs.iter().map(|pack| pack.header.logbook.clone()));
         session.told_heads = heads_of(shelf);
+        let receipts = session.receipts_for(shelf, &packs);
         session.send(Message::Hello(Hello {
             versions: VERSIONS,
             control_heads: session.told_heads.clone(),
@@ -384,8 +393,9 @@ impl Session {
             selection: opening.selection.clone(),
             rest_digest: rest_digest(shelf, &opening.selection, &session.hello_names, session.reader()),
             vectors,
-            follow: packs.len(),
+            follow: receipts.len() + packs.len(),
         }));
+        receipts.into_iter().for_each(|receipt| session.send(Message::Receipt(receipt)));
         session.send_packs(packs);
         session.tally.turns_sent = 1;
         session
@@ -412,6 +422,16 @@ impl Session {
     #[must_use]
     pub const fn is_subscribed(&self) -> bool {
         self.subscribed
+    }
+
+    /// Logbooks of which a hub held, when it wrote its welcome, every pack that is held here: none of them was mentioned by
+    /// either side after the hello. For an initiator that may receive, once the exchange is over.
+    pub fn undisturbed(&self, shelf: &impl Shelf) -> Vec<LogbookName> {
+        if !self.is_at_hub || self.side != Side::Initiator {
+            return Vec::new();
+        }
+        let is_quiet = |name: &LogbookName| ![&self.disturbed, &self.touched, &self.stated].iter().any(|set| set.contains(name));
+        shelf.logbooks().into_iter().filter(|name| self.selection.covers(name) && is_quiet(name)).collect()
     }
 
     /// Takes one message of the peer.
@@ -579,6 +599,7 @@ impl Session {
         self.version = agree((welcome.version, welcome.version))?;
         self.hello = true;
         if let Some((hub, epoch)) = welcome.hub {
+            self.is_at_hub = true;
             self.effects.push_back(Effect::Epoch(hub, epoch));
         }
         self.beacon = welcome.beacon;
@@ -604,6 +625,7 @@ impl Session {
     }
 
     fn on_turn(&mut self, turn: Turn) {
+        self.disturbed.extend(turn.vectors.iter().map(|(name, _)| name.clone()));
         // Those of a hello that could not be answered yet stay.
         self.peer_vectors.extend(turn.vectors);
         self.peer_states = turn.states;

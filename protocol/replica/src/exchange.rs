@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use qianmo_protocol::ids::{Epoch, HubId, LogbookName, PackHash};
 use qianmo_protocol::receipt::SignedReceipt;
 use qianmo_protocol::session::message::{Ack, Bye, Message, Refuse};
-use qianmo_protocol::session::{Effect, Opening, Session, SessionError, StoreOutcome, Taken, Tally};
+use qianmo_protocol::session::{Effect, Opening, Session, SessionError, StoreOutcome, Taken, Tally, Toward};
 use qianmo_protocol::vector::Selection;
 
 use crate::replica::{Replica, ReplicaError};
@@ -68,6 +68,7 @@ enum Waiting {
 #[derive(Debug)]
 pub struct Exchange {
     session: Session,
+    toward: Toward,
     waiting: Waiting,
     outputs: VecDeque<Output>,
     /// Packs of the peer's present turn: what a hub gives receipts for.
@@ -77,17 +78,17 @@ pub struct Exchange {
 impl Exchange {
     /// Opens a session.
     pub fn initiate(replica: &Replica, peer: qianmo_protocol::ids::DeviceId, opening: &Opening) -> Self {
-        Self::over(Session::initiate(replica, peer, opening))
+        Self::over(Session::initiate(replica, peer, opening), opening.toward)
     }
 
     /// Waits for a peer to open.
     #[must_use]
     pub fn respond(peer: qianmo_protocol::ids::DeviceId) -> Self {
-        Self::over(Session::respond(peer))
+        Self::over(Session::respond(peer), Toward::Tablet)
     }
 
-    const fn over(session: Session) -> Self {
-        Self { session, waiting: Waiting::No, outputs: VecDeque::new(), stored: Vec::new() }
+    const fn over(session: Session, toward: Toward) -> Self {
+        Self { session, toward, waiting: Waiting::No, outputs: VecDeque::new(), stored: Vec::new() }
     }
 
     /// Takes one message. Only while the last [`Exchange::pump`] was [`Pump::Quiet`].
@@ -127,7 +128,13 @@ impl Exchange {
                 Effect::Beacon(beacon) => replica.take_beacon(&beacon)?,
                 Effect::Receipt(receipt) => replica.take_receipt(receipt)?,
                 Effect::Acked(ack) => self.outputs.push_back(Output::Acked(ack)),
-                Effect::Refused(refuse) => self.outputs.push_back(Output::Refused(refuse)),
+                Effect::Refused(refuse) => {
+                    // Another tablet's word ends nothing: only what the hub refuses is packed again.
+                    if self.toward == Toward::Hub {
+                        replica.note_refusal(&refuse)?;
+                    }
+                    self.outputs.push_back(Output::Refused(refuse));
+                }
                 Effect::Agreed(selection) => self.outputs.push_back(Output::Agreed(selection)),
                 Effect::Epoch(hub, epoch) => self.outputs.push_back(Output::Epoch(hub, epoch)),
                 Effect::StateDiffers(name) => self.outputs.push_back(Output::StateDiffers(name)),
@@ -200,6 +207,12 @@ impl Exchange {
     #[must_use]
     pub const fn is_subscribed(&self) -> bool {
         self.session.is_subscribed()
+    }
+
+    /// Logbooks of which the hub held everything that is held here; see [`Session::undisturbed`].
+    #[must_use]
+    pub fn undisturbed(&self, replica: &Replica) -> Vec<LogbookName> {
+        self.session.undisturbed(replica)
     }
 
     /// What went over the session.

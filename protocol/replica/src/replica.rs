@@ -48,20 +48,26 @@ use crate::pack_log::{
 use crate::rows;
 
 mod absorb;
+mod base;
+mod evict;
 mod judge;
 mod open;
 mod packs;
 mod read;
+mod repack;
 mod review;
 mod rewrite;
 mod shelf;
 mod status;
 mod write;
 
+pub use base::Base;
+pub use evict::{EvictError, EvictHold, Foreign};
 pub use judge::{CODE_NOT_OWNER, CODE_WAITS, HeldChange, HeldPart, JudgeReport};
 pub use open::OpenReport;
 pub use packs::Taken;
 pub use read::{ConflictView, HistoryView, PAGE_RECORDS_MAX, RecordDetail, RecordFilter, RecordPage, RecordRow};
+pub use repack::GivenUp;
 pub use review::ReviewView;
 pub use rewrite::RewriteTotals;
 pub use status::{Delivery, OutboxCount};
@@ -241,6 +247,10 @@ pub struct Replica {
     /// Frames since the last sync, in order; without a payload when they are absorbed already.
     appended: VecDeque<(FramePointer, Option<Payload>)>,
     pub(crate) cache: EntryCache,
+    /// Packs that no hub takes, and those that follow them: in no vector of ours (A6).
+    pub(crate) refused: BTreeSet<PackHash>,
+    /// Own changes that no hub takes: back with their author.
+    pub(crate) given_up: BTreeSet<qianmo_protocol::ids::ChangeHash>,
     pub(crate) notices: Vec<Notice>,
     /// Documents whose shown state changed since the last [`Replica::take_touched`].
     pub(crate) touched: BTreeSet<qianmo_protocol::ids::DocId>,

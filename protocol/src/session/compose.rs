@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::{LogbookState, Message, Turn, Vectors, Welcome};
-use super::{Access, Effect, Outgoing, Session, Shelf};
+use super::{Access, Effect, Outgoing, Session, Shelf, Toward};
 use crate::control::SignedEntry;
 use crate::ids::{DeviceId, EntryHash, LogbookName};
 use crate::limits::{
@@ -11,6 +11,7 @@ use crate::limits::{
     MESSAGE_BYTES_MAX, PACK_BYTES_PER_TURN_MAX, PACKS_PER_TURN_MAX,
 };
 use crate::pack::Pack;
+use crate::receipt::SignedReceipt;
 use crate::vector::{NamedVectors, Selection, Vector, WireVector, selection_digest};
 use crate::wire::Wire;
 
@@ -185,6 +186,22 @@ impl Session {
             packs.push(pack);
         }
         packs
+    }
+
+    /// A hub that is sent what it once gave a receipt for has lost it: it is shown the receipt first, so that it does not
+    /// judge again what it passed (A2). At most one for each pack of a turn.
+    pub(super) fn receipts_for(&self, shelf: &impl Shelf, packs: &[Pack]) -> Vec<SignedReceipt> {
+        if self.toward != Toward::Hub {
+            return Vec::new();
+        }
+        let org = shelf.org();
+        let mut receipts: Vec<SignedReceipt> = Vec::new();
+        for receipt in packs.iter().flat_map(|pack| shelf.receipts(&pack.hash(&org))) {
+            if receipts.len() < PACKS_PER_TURN_MAX && !receipts.contains(&receipt) {
+                receipts.push(receipt);
+            }
+        }
+        receipts
     }
 
     pub(super) fn send_packs(&mut self, packs: Vec<Pack>) {

@@ -129,7 +129,9 @@ impl RefuseCode {
         }
     }
 
-    const fn number(self) -> u8 {
+    /// Its number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u8 {
         match self {
             Self::MissingPrev => 1,
             Self::UnknownDevice => 2,
@@ -141,7 +143,9 @@ impl RefuseCode {
         }
     }
 
-    const fn from_number(number: u8) -> Option<Self> {
+    /// The code of a number, if this version knows it.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::MissingPrev),
             2 => Some(Self::UnknownDevice),

@@ -69,6 +69,8 @@ impl Session {
         }
         let control = self.control_for_peer(shelf);
         let packs = self.pick_packs(shelf);
+        let receipts = self.receipts_for(shelf, &packs);
+        self.receipts.extend(receipts);
         let stated = self.stated.len();
         let vectors = self.state_vectors(shelf, work.vectors, TURN_VECTORS_BYTES_MAX);
         let outgoing = Outgoing { vectors, packs, asks: work.asks, control };
@@ -97,7 +99,8 @@ impl Session {
     fn finish(&mut self) {
         self.effects.push_back(Effect::Finished);
         self.have_asked.clear();
-        self.touched.clear();
+        let touched = core::mem::take(&mut self.touched);
+        self.disturbed.extend(touched);
         match self.stay {
             Stay::Leave => self.leave(Bye { reason: ByeReason::Done, retry_after_ms: None }),
             Stay::Subscribe if !self.subscribed => {

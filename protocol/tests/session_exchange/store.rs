@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use ed25519_dalek::SigningKey;
+use qianmo_protocol::receipt::SignedReceipt;
 use qianmo_protocol::beacon::{Beacon, SignedBeacon};
 use qianmo_protocol::change::{ActorId, RawChange};
 use qianmo_protocol::control::{
@@ -384,6 +385,10 @@ impl Shelf for Store {
 
     fn pack(&self, logbook: &LogbookName, hash: &PackHash) -> Option<Pack> {
         self.books.get(logbook)?.packs.get(hash).map(|(pack, _)| pack.clone())
+    }
+
+    fn receipts(&self, _pack: &PackHash) -> Vec<SignedReceipt> {
+        Vec::new()
     }
 
     fn beacon(&self) -> Option<SignedBeacon> {

@@ -54,7 +54,7 @@ impl Replica {
             [&[1], PointerRow(*pointer).encode().as_slice()].concat()
         };
         self.index.put_raw(rows::meta(&frame.key), value);
-        if frame.key == BEACON_KEY { self.recheck_receipts() } else { Ok(()) }
+        if frame.key == BEACON_KEY { self.recheck_receipts() } else { self.absorb_fact(pointer, frame) }
     }
 
     fn absorb_local(&mut self, pointer: &FramePointer, frame: &LocalFrame) -> Result<(), ReplicaError> {
@@ -109,6 +109,9 @@ impl Replica {
             judged,
         };
         self.index.put(pack_key, &row);
+        if self.refused.contains(&header.prev) {
+            self.mark_refused(&hash, 0);
+        }
         self.index.put_raw(rows::node(&id, &header.log, header.seq, &hash), Vec::new());
         match frame.origin {
             PackOrigin::Own { supersedes } => {
@@ -256,6 +259,12 @@ impl Replica {
                 }
             }
         }
+        for (key, _) in self.index.scan_all(rows::DUE)? {
+            let pack = rows::tail::<32>(&key).map(PackHash);
+            if counts && pack.is_some_and(|pack| receipt.packs.contains(&pack)) {
+                self.index.delete(key);
+            }
+        }
         Ok(())
     }
 
@@ -313,8 +322,13 @@ impl Replica {
                 Some(doc) => DocId::from_slice(&doc).map_or(Ok(()), |doc| self.refresh_known(&doc, commit)),
                 None => Ok(()),
             },
-            QuarantineScope::Pack(_) | QuarantineScope::LogBeyondTips { .. } => {
+            QuarantineScope::Pack(_) => {
                 self.recompute_tips()?;
+                self.refresh_everything_held(commit)
+            }
+            QuarantineScope::LogBeyondTips { logbook, log, .. } => {
+                self.recompute_tips()?;
+                self.queue_limited(logbook, log)?;
                 self.refresh_everything_held(commit)
             }
         }
@@ -323,28 +337,33 @@ impl Replica {
     /// Tips again from all packs that are judged and not excluded: after an exclusion, which is rare.
     fn recompute_tips(&mut self) -> Result<(), ReplicaError> {
         for name in self.books.keys().cloned().collect::<Vec<_>>() {
-            let id = name.id(&self.org);
-            let old: Vec<Tip> = self.book(&name).tips.iter().copied().collect();
-            let mut nodes = BTreeMap::new();
-            for (key, value) in self.index.scan_all(&[b"p".as_slice(), &id.0].concat())? {
-                let (Some(hash), row) = (rows::tail::<32>(&key), decode::<PackRow>(&key, &value)?) else { continue };
-                if row.judged == Judged::Yes && !self.is_excluded(&name, &row.log, &PackHash(hash))? {
-                    nodes.insert(PackHash(hash), row);
-                }
-            }
-            let inner: BTreeSet<PackHash> = nodes.values().map(|row| row.prev).collect();
-            let new = nodes.iter().filter(|(hash, _)| !inner.contains(hash));
-            let new: BTreeSet<Tip> = new.map(|(hash, row)| Tip { log: row.log, seq: row.seq, head: *hash }).collect();
-            for tip in old.iter().filter(|tip| !new.contains(tip)) {
-                self.index.delete(rows::tip(&name, &tip.log, tip.seq, &tip.head));
-            }
-            for tip in &new {
-                self.index.put_raw(rows::tip(&name, &tip.log, tip.seq, &tip.head), Vec::new());
-            }
-            let book = self.book(&name);
-            book.tips = new;
-            book.tips_changed();
+            self.recompute_tips_of(&name)?;
         }
+        Ok(())
+    }
+
+    pub(super) fn recompute_tips_of(&mut self, name: &LogbookName) -> Result<(), ReplicaError> {
+        let id = name.id(&self.org);
+        let old: Vec<Tip> = self.book(name).tips.iter().copied().collect();
+        let mut nodes = BTreeMap::new();
+        for (key, value) in self.index.scan_all(&rows::packs_of(&id))? {
+            let (Some(hash), row) = (rows::tail::<32>(&key), decode::<PackRow>(&key, &value)?) else { continue };
+            if row.judged == Judged::Yes && !self.is_excluded(name, &row.log, &PackHash(hash))? {
+                nodes.insert(PackHash(hash), row);
+            }
+        }
+        let inner: BTreeSet<PackHash> = nodes.values().map(|row| row.prev).collect();
+        let new = nodes.iter().filter(|(hash, _)| !inner.contains(hash));
+        let new: BTreeSet<Tip> = new.map(|(hash, row)| Tip { log: row.log, seq: row.seq, head: *hash }).collect();
+        for tip in old.iter().filter(|tip| !new.contains(tip)) {
+            self.index.delete(rows::tip(name, &tip.log, tip.seq, &tip.head));
+        }
+        for tip in &new {
+            self.index.put_raw(rows::tip(name, &tip.log, tip.seq, &tip.head), Vec::new());
+        }
+        let book = self.book(name);
+        book.tips = new;
+        book.tips_changed();
         Ok(())
     }
 
@@ -357,7 +376,7 @@ impl Replica {
         Ok(())
     }
 
-    fn refresh_known(&mut self, doc: &DocId, commit: u64) -> Result<(), ReplicaError> {
+    pub(super) fn refresh_known(&mut self, doc: &DocId, commit: u64) -> Result<(), ReplicaError> {
         match self.index.get::<DocRow>(&rows::doc(doc))? {
             Some(row) => self.refresh_document(doc, &row.logbook, commit),
             None => Ok(()),
@@ -365,7 +384,7 @@ impl Replica {
     }
 
     /// Computes a document's part of the state digest again, and what it is.
-    fn refresh_document(&mut self, doc: &DocId, name: &LogbookName, commit: u64) -> Result<(), ReplicaError> {
+    pub(super) fn refresh_document(&mut self, doc: &DocId, name: &LogbookName, commit: u64) -> Result<(), ReplicaError> {
         let key = rows::doc(doc);
         let old = self.index.get::<DocRow>(&key)?;
         if old.is_none() {
@@ -379,6 +398,9 @@ impl Replica {
         let known = old.map_or(DocKind::Unknown, |row| row.kind);
         let kind = if known == DocKind::Unknown { self.kind_of(doc, &standing)? } else { known };
         match &kind {
+            DocKind::Record { created_at, .. } if standing.is_given_up => {
+                self.index.delete(rows::record_by_time(*created_at, doc));
+            }
             DocKind::Record { created_at, .. } => {
                 self.index.put_raw(rows::record_by_time(*created_at, doc), Vec::new());
             }
@@ -419,18 +441,23 @@ impl Replica {
         for (key, value) in self.index.scan_all(&rows::changes_of(doc))? {
             let Some(hash) = rows::tail::<32>(&key).map(ChangeHash) else { continue };
             let row: ChangeRow = decode(&key, &value)?;
+            if self.given_up.contains(&hash) {
+                standing.is_given_up |= row.is_root;
+                continue;
+            }
             let carriage = match row.place {
                 ChangePlace::Local { .. } => Carriage::Carried,
                 ChangePlace::Pack { .. } => self.carriage(&hash, home.as_ref())?,
             };
             // A change that only excluded packs carry is in no vector, so it counts in no state.
-            let is_packed = matches!(row.place, ChangePlace::Pack { .. }) && carriage != Carriage::Excluded;
+            let is_in_vectors = !matches!(carriage, Carriage::Excluded | Carriage::Unsent);
+            let is_packed = matches!(row.place, ChangePlace::Pack { .. }) && is_in_vectors;
             if fold.is_change_purged(&hash) {
                 // Gone, whether its bytes are still here or not: what depends on it is held for good.
                 continue;
             }
             let content_held = fold.content_quarantine(&hash).is_some();
-            let is_admitted = !content_held && carriage == Carriage::Carried;
+            let is_admitted = !content_held && matches!(carriage, Carriage::Carried | Carriage::Unsent);
             standing.changes.insert(hash, StandingChange { row, is_packed, is_admitted });
         }
         standing.close();
@@ -439,12 +466,15 @@ impl Replica {
 
     /// Whether at least one pack carries a change without being quarantined for it (A1), or at least is not taken out of
     /// vectors (A12).
-    fn carriage(&self, change: &ChangeHash, home: Option<&LogbookName>) -> Result<Carriage, ReplicaError> {
+    pub(super) fn carriage(&self, change: &ChangeHash, home: Option<&LogbookName>) -> Result<Carriage, ReplicaError> {
         let fold = self.control.fold();
         let mut best = Carriage::Excluded;
         for (key, _) in self.index.scan_all(&rows::carriers_of(change))? {
             let Some(pack) = rows::tail::<32>(&key).map(PackHash) else { continue };
             if self.is_pack_excluded(home, &pack)? {
+                if best == Carriage::Excluded && self.index.has(&rows::due(&pack))? {
+                    best = Carriage::Unsent;
+                }
                 continue;
             }
             if fold.carrier_quarantine(change, &pack).is_none() {
@@ -455,7 +485,10 @@ impl Replica {
         Ok(best)
     }
 
-    fn is_pack_excluded(&self, home: Option<&LogbookName>, pack: &PackHash) -> Result<bool, ReplicaError> {
+    pub(super) fn is_pack_excluded(&self, home: Option<&LogbookName>, pack: &PackHash) -> Result<bool, ReplicaError> {
+        if self.refused.contains(pack) {
+            return Ok(true);
+        }
         let fold = self.control.fold();
         if !fold.has_log_limits() {
             return Ok(fold.pack_quarantine(pack).is_some());
@@ -467,13 +500,16 @@ impl Replica {
         }
     }
 
-    /// Whether the control log takes a pack out of vectors (A12).
+    /// Whether the control log, or a hub's refusal for good, takes a pack out of vectors (A12, A6).
     pub(super) fn is_excluded(
         &self,
         name: &LogbookName,
         log: &qianmo_protocol::ids::LogId,
         hash: &PackHash,
     ) -> Result<bool, ReplicaError> {
+        if self.refused.contains(hash) {
+            return Ok(true);
+        }
         let id = name.id(&self.org);
         let is_at_or_before = |tip: &PackHash| self.is_at_or_before(&id, hash, tip);
         Ok(self.control.fold().exclusion(&id, log, hash, &is_at_or_before).is_some())
@@ -535,13 +571,15 @@ impl Replica {
 
 /// How well the packs of a change carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Carriage {
+pub(super) enum Carriage {
     /// One does, or it is saved here and in no pack yet.
     Carried,
     /// All are quarantined for it.
     Held,
-    /// The control log takes all of them out of vectors.
+    /// The control log, or a refusal for good, takes all of them out of vectors.
     Excluded,
+    /// As `Excluded`, but the change is our own and waits to be packed again: it is shown as if it were only saved.
+    Unsent,
 }
 
 /// A change, and what the control log says about it.
@@ -558,6 +596,8 @@ pub(super) struct StandingChange {
 pub(super) struct Standing {
     pub(super) changes: BTreeMap<ChangeHash, StandingChange>,
     pub(super) is_purged: bool,
+    /// Its first change went back to its author: there is no such document.
+    pub(super) is_given_up: bool,
 }
 
 impl Standing {

@@ -1,9 +1,9 @@
 //! Opening: the log is the truth; the index is caught up with it or built anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_protocol::control::{ControlLog, SignedEntry};
-use qianmo_protocol::ids::{DeviceId, OrgId};
+use qianmo_protocol::ids::{ChangeHash, DeviceId, OrgId, PackHash};
 use qianmo_protocol::wire::Wire;
 
 use super::{Book, Identity, OpenError, Payload, Replica, ReplicaError};
@@ -42,8 +42,10 @@ pub(super) fn open(
         books: BTreeMap::new(),
         appended: std::collections::VecDeque::new(),
         cache: EntryCache::default(),
+        refused: BTreeSet::new(),
+        given_up: BTreeSet::new(),
         notices: Vec::new(),
-        touched: std::collections::BTreeSet::new(),
+        touched: BTreeSet::new(),
         visible: Vec::new(),
         control_news: false,
         failed: std::sync::OnceLock::new(),
@@ -78,6 +80,8 @@ impl Replica {
     pub(crate) fn rebuild(&mut self, out: &mut OpenReport) -> Result<(), ReplicaError> {
         self.index.clear()?;
         self.books.clear();
+        self.refused.clear();
+        self.given_up.clear();
         self.control = ControlLog::new(&self.identity.authority);
         self.cache = EntryCache::default();
         out.absorbed = 0;
@@ -104,6 +108,10 @@ impl Replica {
             let local: rows::LocalRow = decode(&key, &value)?;
             self.book(&local.logbook).unsealed += 1;
         }
+        let refused = self.index.scan_all(rows::REFUSED)?;
+        self.refused = refused.iter().filter_map(|(key, _)| rows::tail::<32>(key)).map(PackHash).collect();
+        let given_up = self.index.scan_all(rows::GIVEN_UP)?;
+        self.given_up = given_up.iter().filter_map(|(key, _)| rows::tail::<32>(key)).map(ChangeHash).collect();
         let mut entries = Vec::new();
         for (key, value) in self.index.scan_all(rows::CONTROLS)? {
             let pointer: rows::PointerRow = decode(&key, &value)?;

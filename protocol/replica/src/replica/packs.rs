@@ -14,6 +14,7 @@ use qianmo_protocol::time::UnixMillis;
 use qianmo_protocol::vector::Tip;
 use qianmo_protocol::wire::{Wire, Writer};
 
+use super::repack::{Again, Company};
 use super::{Payload, Replica, ReplicaError};
 use crate::frames::{LocalFrame, PackFrame, PackOrigin};
 use crate::overlay::decode;
@@ -102,52 +103,67 @@ impl Replica {
         Ok(self.append(FrameKind::Pack, &bytes, payload)?.commit.0)
     }
 
-    /// Seals every saved change into packs, one or more for each logbook. Not durable before [`Replica::sync`].
+    /// Seals every saved change into packs, one or more for each logbook, and packs again what no hub took (A6). Not durable
+    /// before [`Replica::sync`].
     ///
     /// `level` is Zstandard's. Call after [`Replica::sync`], so that all local frames are absorbed.
     ///
     /// # Errors
     /// [`ReplicaError`] when the store fails or a change does not fit into a pack.
     pub fn seal(&mut self, now: UnixMillis, level: i32, rng: &mut dyn RngCore) -> Result<usize, ReplicaError> {
-        let mut by_logbook: BTreeMap<LogbookName, Vec<(u64, LocalRow)>> = BTreeMap::new();
+        let mut by_logbook: BTreeMap<LogbookName, (Again, Vec<(u64, LocalRow)>)> = BTreeMap::new();
+        for (name, again) in self.settle_due()? {
+            by_logbook.entry(name).or_default().0 = again;
+        }
         for (key, value) in self.index.scan_all(rows::LOCALS)? {
             let row: LocalRow = decode(&key, &value)?;
             let commit = row.pointer.commit.0;
-            by_logbook.entry(row.logbook.clone()).or_default().push((commit, row));
+            by_logbook.entry(row.logbook.clone()).or_default().1.push((commit, row));
         }
         let mut sealed = 0;
-        for (name, locals) in by_logbook {
-            sealed += self.seal_logbook(&name, &locals, (now, level), rng)?;
+        for (name, (again, locals)) in by_logbook {
+            let settled = again.packs.clone();
+            let groups = self.groups(again, &locals)?;
+            sealed += groups.len();
+            self.seal_groups(&name, groups, (now, level), rng)?;
+            self.settled(&settled)?;
         }
         Ok(sealed)
     }
 
-    fn seal_logbook(
-        &mut self,
-        name: &LogbookName,
-        locals: &[(u64, LocalRow)],
-        (now, level): (UnixMillis, i32),
-        rng: &mut dyn RngCore,
-    ) -> Result<usize, ReplicaError> {
-        let incarnation = self.incarnation(name, rng)?;
-        let mut after = self.own_tip(name, incarnation).map(|tip| (tip.seq, tip.head));
-        let mut group = Group::default();
-        let mut sealed = 0;
+    /// What goes into each pack of a logbook: first what is packed again, in its old order, then what is new.
+    fn groups(&self, again: Again, locals: &[(u64, LocalRow)]) -> Result<Vec<Group>, ReplicaError> {
+        let mut groups = Groups::default();
+        for (entry, company) in again.changes {
+            groups.add(Vec::new(), vec![entry], company);
+        }
         for (commit, row) in locals {
             let frame = self.log.read(&row.pointer)?;
             let local =
                 LocalFrame::decode(&frame.payload).map_err(|source| ReplicaError::Frame { commit: *commit, source })?;
-            if group.is_full_with(&local.entries) {
-                after = Some(self.seal_group(name, incarnation, after, core::mem::take(&mut group), (now, level))?);
-                sealed += 1;
-            }
-            group.add(*commit, local.entries);
+            let mut entries = local.entries;
+            entries.retain(|entry| !self.given_up.contains(&entry.hash()));
+            groups.add(vec![*commit], entries, Company::Together);
         }
-        if !group.entries.is_empty() {
-            self.seal_group(name, incarnation, after, group, (now, level))?;
-            sealed += 1;
+        Ok(groups.finish())
+    }
+
+    fn seal_groups(
+        &mut self,
+        name: &LogbookName,
+        groups: Vec<Group>,
+        (now, level): (UnixMillis, i32),
+        rng: &mut dyn RngCore,
+    ) -> Result<(), ReplicaError> {
+        if groups.is_empty() {
+            return Ok(());
         }
-        Ok(sealed)
+        let incarnation = self.incarnation(name, rng)?;
+        let mut after = self.own_tip(name, incarnation).map(|tip| (tip.seq, tip.head));
+        for group in groups {
+            after = Some(self.seal_group(name, incarnation, after, group, (now, level))?);
+        }
+        Ok(())
     }
 
     fn seal_group(
@@ -221,7 +237,7 @@ impl Replica {
     }
 }
 
-/// Local frames that go into one pack together.
+/// Changes that go into one pack together, with the local frames they come from.
 #[derive(Debug, Default)]
 struct Group {
     commits: Vec<u64>,
@@ -229,17 +245,39 @@ struct Group {
     bytes: usize,
 }
 
-impl Group {
-    fn is_full_with(&self, entries: &[Entry]) -> bool {
+/// The packs of a logbook as they are planned.
+#[derive(Debug, Default)]
+struct Groups {
+    full: Vec<Group>,
+    open: Group,
+}
+
+impl Groups {
+    fn add(&mut self, commits: Vec<u64>, entries: Vec<Entry>, company: Company) {
         let bytes: usize = entries.iter().map(entry_bytes).sum();
-        !self.entries.is_empty()
-            && (self.entries.len() + entries.len() > PACK_ENTRIES_MAX || self.bytes + bytes > PACK_RAW_BYTES_MAX)
+        let is_full = self.open.entries.len() + entries.len() > PACK_ENTRIES_MAX
+            || self.open.bytes + bytes > PACK_RAW_BYTES_MAX
+            || company == Company::Alone;
+        if is_full {
+            self.close();
+        }
+        self.open.commits.extend(commits);
+        self.open.bytes += bytes;
+        self.open.entries.extend(entries);
+        if company == Company::Alone {
+            self.close();
+        }
     }
 
-    fn add(&mut self, commit: u64, entries: Vec<Entry>) {
-        self.commits.push(commit);
-        self.bytes += entries.iter().map(entry_bytes).sum::<usize>();
-        self.entries.extend(entries);
+    fn close(&mut self) {
+        if !self.open.entries.is_empty() {
+            self.full.push(core::mem::take(&mut self.open));
+        }
+    }
+
+    fn finish(mut self) -> Vec<Group> {
+        self.close();
+        self.full
     }
 }
 

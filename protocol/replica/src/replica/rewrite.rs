@@ -16,6 +16,7 @@ use qianmo_protocol::ids::{ChangeHash, DocId, digest32};
 use qianmo_protocol::pack::Entry;
 use qianmo_protocol::wire::{Wire, Writer};
 
+use super::evict::EvictedFrames;
 use super::{OpenReport, Replica, ReplicaError};
 use crate::frames::{DraftFrame, LocalFrame, MetaFrame, PackFrame};
 use crate::pack_log::{CommitNumber, Frame, FrameKind, Keep, RewriteError, ScanFrom};
@@ -43,11 +44,13 @@ pub struct RewriteTotals {
 struct Superseded {
     drafts: BTreeMap<Vec<u8>, CommitNumber>,
     meta: BTreeMap<Vec<u8>, CommitNumber>,
+    evicted: EvictedFrames,
     gone: BTreeSet<CommitNumber>,
 }
 
 impl Superseded {
     fn newest(&mut self, commit: CommitNumber, frame: &Frame) {
+        self.gone.extend(self.evicted.after(commit, frame));
         match frame.kind {
             FrameKind::Draft => {
                 let Ok(draft) = DraftFrame::decode(&frame.payload) else { return };

@@ -7,6 +7,7 @@ use qianmo_protocol::control::{Admission, ControlLog, Role as GrantRole, Scope};
 use qianmo_protocol::digest::StateDigest;
 use qianmo_protocol::ids::{DeviceId, Epoch, HubId, LogId, LogbookId, LogbookName, OrgId, PackHash};
 use qianmo_protocol::pack::Pack;
+use qianmo_protocol::receipt::SignedReceipt;
 use qianmo_protocol::session::{Access, Shelf};
 use qianmo_protocol::vector::{LogTrees, PackNode, Selection, Stations, Tip, Vector, WireVector};
 use qianmo_protocol::wire::Wire;
@@ -158,6 +159,10 @@ impl Shelf for Replica {
 
     fn pack(&self, logbook: &LogbookName, hash: &PackHash) -> Option<Pack> {
         self.or_failed(self.read_pack(&logbook.id(&self.org), hash))
+    }
+
+    fn receipts(&self, pack: &PackHash) -> Vec<SignedReceipt> {
+        self.or_failed(self.receipts_naming(pack))
     }
 
     fn beacon(&self) -> Option<SignedBeacon> {

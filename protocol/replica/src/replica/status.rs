@@ -39,7 +39,7 @@ pub enum Delivery {
 /// How much work of this device is where, by record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OutboxCount {
-    /// Saves that are not sealed yet.
+    /// Saves that are not sealed yet, and packs whose changes wait to be packed again.
     pub unsealed: usize,
     /// Packs without a receipt that counts.
     pub unreceipted: usize,
@@ -83,7 +83,8 @@ impl Replica {
     fn held_code(&self, hash: &ChangeHash, carriers: &[PackHash]) -> u16 {
         let fold = self.control.fold();
         let by_carrier = || carriers.iter().find_map(|pack| fold.carrier_quarantine(hash, pack));
-        fold.content_quarantine(hash).or_else(by_carrier).unwrap_or(0)
+        let by_refusal = || carriers.iter().find_map(|pack| self.refusal_code(pack));
+        fold.content_quarantine(hash).or_else(by_carrier).or_else(by_refusal).unwrap_or(0)
     }
 
     /// Packs of this device that carry a change.
@@ -98,7 +99,7 @@ impl Replica {
         Ok(packs)
     }
 
-    fn pack_delivery(&self, pack: &PackHash) -> Result<Delivery, ReplicaError> {
+    pub(super) fn pack_delivery(&self, pack: &PackHash) -> Result<Delivery, ReplicaError> {
         let Some(row) = self.index.get::<ReceiptRow>(&rows::receipt(pack))? else { return Ok(Delivery::Waiting) };
         let Some(beacon) = self.newest_beacon() else { return Ok(Delivery::Acknowledged) };
         if !self.counts(&row, &beacon) {
@@ -204,8 +205,11 @@ impl Replica {
             let counts = self.recheck_receipt(&pack, &beacon)?;
             let id = named.logbook.id(&self.org);
             let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, &pack))? else { continue };
-            if counts || self.index.has(&rows::refused(&pack))? || self.is_excluded(&named.logbook, &row.log, &pack)? {
+            if counts {
                 self.index.delete(rows::unreceipted(row.pointer.commit.0));
+            } else if self.is_excluded(&named.logbook, &row.log, &pack)? {
+                let due = rows::DueRow { logbook: named.logbook, commit: row.pointer.commit.0 };
+                self.index.put(rows::due(&pack), &due);
             } else {
                 self.index.put(rows::unreceipted(row.pointer.commit.0), &named);
             }
@@ -236,7 +240,7 @@ impl Replica {
     /// [`ReplicaError::Row`].
     pub fn outbox(&self) -> Result<OutboxCount, ReplicaError> {
         Ok(OutboxCount {
-            unsealed: self.books.values().map(|book| book.unsealed).sum(),
+            unsealed: self.books.values().map(|book| book.unsealed).sum::<usize>() + self.due_count()?,
             unreceipted: self.index.scan_all(rows::UNRECEIPTED)?.len(),
         })
     }
