@@ -1,4 +1,4 @@
-//! What an administrator does to a hub's folder: found it, open it, back it up, restore, verify and export it.
+//! What an administrator does to a hub's folder: found it, open it, back it up, restore, verify, export it and erase from it.
 //!
 //! # Layout
 //!
@@ -22,6 +22,7 @@ mod init;
 mod keys;
 mod manifest;
 mod open;
+mod purge;
 mod restore;
 mod snapshot_disk;
 mod verify;
@@ -33,5 +34,9 @@ pub use init::{InitError, InitOrder, InitReport, init};
 pub use keys::{HubKeyFiles, KeyError};
 pub use manifest::{Manifest, ManifestError, ManifestFile};
 pub use open::{OpenHubError, OpenedHub, open};
+pub use purge::{
+    DecidedErasure, Erasures, PURGE_DOCUMENTS_MAX, PurgeError, PurgeOrder, PurgePlan, Unsaved, WaitingErasure,
+    erasures, purge, purge_plan,
+};
 pub use restore::{RestoreError, RestoreReport, restore};
 pub use verify::{Expected, VerifyError, VerifyReport, verify, verify_snapshot};

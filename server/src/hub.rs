@@ -33,6 +33,7 @@
 
 mod beacon;
 mod epoch;
+mod erase;
 mod found;
 mod news;
 mod publish;
@@ -53,6 +54,7 @@ use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::exchange::{Exchange, Output as ExchangeOutput, Pump};
 use qianmo_replica::replica::{Replica, ReplicaError, Role};
 
+pub use erase::{CODE_ERASED_TARGET, Kept};
 pub use found::{ClockCheck, Founding, HubOpenError, HubSecrets, HubSetup};
 pub use publish::{CODE_MONTH_AHEAD, CODE_TOO_MANY_FAILURES, CODE_TOO_MANY_LOGS, CODE_TOO_MANY_TIPS};
 pub use thread::{Clock, HubHandle, HubStopped, HubThread, Outbound, RoundFollower, SessionLink};

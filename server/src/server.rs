@@ -31,7 +31,7 @@ use qianmo_protocol::time::UnixMillis;
 
 use crate::admin::{self, Folder, OpenHubError, OpenedHub};
 use crate::config::ServerConfig;
-use crate::hub::{Clock, ClockCheck, HubError, HubHandle, HubLimits, HubStopped, HubThread};
+use crate::hub::{Clock, ClockCheck, HubError, HubHandle, HubLimits, HubOpenError, HubStopped, HubThread};
 use crate::listener::{Connections, ListenError, Listener, ListenerConfig};
 use crate::metrics::Metrics;
 use crate::projection::{MaskError, Projection, ProjectionError, Projector};
@@ -44,6 +44,8 @@ use sessions::Sessions;
 const SESSIONS_END_WITHIN: Duration = Duration::from_secs(5);
 /// How often the hub looks whether it should say the time.
 const KEEP_TIME_EVERY: Duration = Duration::from_secs(3_600);
+/// How often the hub looks whether its log should be rewritten.
+const KEEP_HOUSE_EVERY: Duration = Duration::from_secs(60);
 
 /// How a hub is started, beside its configuration.
 #[derive(Clone)]
@@ -244,6 +246,21 @@ impl ServerHandle {
 }
 
 impl ServerHandle {
+    /// Erases, and answers when the bytes are gone from this hub's log and read model.
+    ///
+    /// # Errors
+    /// [`admin::PurgeError`] inside, when nothing was erased; [`HubStopped`] when the hub is not running.
+    pub async fn purge(
+        &self,
+        order: admin::PurgeOrder,
+    ) -> Result<Result<admin::PurgePlan, admin::PurgeError>, HubStopped> {
+        let decided = self.hub.run(move |core, now| admin::purge(core, now, &order)).await?;
+        let Ok(plan) = decided else { return Ok(decided) };
+        // The read model follows between two pieces of work: it must hear what goes while that is still known.
+        let kept = self.hub.run(|core, _| core.keep_house()).await?;
+        Ok(kept.map(|_| plan).map_err(admin::PurgeError::from))
+    }
+
     /// Looks at every byte of the store as it stands now, beside the running hub.
     ///
     /// # Errors
@@ -316,6 +333,7 @@ impl Server {
         let mut stopping = stop.subscribe();
         let web = tokio::spawn(web::serve(self.web, self.state, stop.subscribe()));
         let time = tokio::spawn(keep_time(hub.clone()));
+        let house = tokio::spawn(keep_house(hub.clone()));
         tokio::select! {
             // An error means that nobody can say stop any more: then the hub's own end is waited for.
             _told = stopping.wait_for(|stop| *stop) => {}
@@ -323,6 +341,7 @@ impl Server {
         }
         stop.send_replace(true);
         time.abort();
+        house.abort();
         tracing::info!("the hub is being stopped");
         // An error means that it has ended already; the join says how.
         hub.say_later().await.unwrap_or_default();
@@ -353,6 +372,21 @@ async fn keep_time(hub: HubHandle) {
     }
 }
 
+/// Carries out erasures that came from elsewhere, and drops what is superseded, until the hub ends.
+async fn keep_house(hub: HubHandle) {
+    let mut every = tokio::time::interval(KEEP_HOUSE_EVERY);
+    loop {
+        every.tick().await;
+        match hub.run(|core, _| core.keep_house()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(error = &error as &dyn core::error::Error, "the record store could not be rewritten")
+            }
+            Err(HubStopped) => return,
+        }
+    }
+}
+
 async fn open_hub(
     folder: &Folder,
     limits: HubLimits,
@@ -365,6 +399,12 @@ async fn open_hub(
         let mut opened = opened.map_err(|source| BindError::Open { dir: folder.root().to_owned(), source })?;
         let mut projection = Projection::open(&folder.projection())?;
         projection.catch_up(&mut opened.core)?;
+        // What a crash left undone: readers know of the erasure, and now the bytes go.
+        let kept = opened.core.keep_house();
+        kept.map_err(|source| BindError::Open {
+            dir: folder.root().to_owned(),
+            source: HubOpenError::from(source).into(),
+        })?;
         Ok((opened, projection))
     });
     opening.await.unwrap_or(Err(BindError::CutShort))

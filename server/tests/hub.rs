@@ -16,6 +16,8 @@ mod admin;
 mod epochs;
 #[path = "hub/publish.rs"]
 mod publish;
+#[path = "hub/purge.rs"]
+mod purge;
 #[path = "hub/registry.rs"]
 mod registry;
 #[path = "hub/running.rs"]

@@ -69,7 +69,7 @@ pub use packs::Taken;
 pub use read::{ConflictView, HistoryView, PAGE_RECORDS_MAX, RecordDetail, RecordFilter, RecordPage, RecordRow};
 pub use repack::GivenUp;
 pub use review::ReviewView;
-pub use rewrite::RewriteTotals;
+pub use rewrite::{COMPACT_BYTES_MIN, COMPACT_PERCENT, ErasedPart, ErasureReach, RewriteTotals, Upkeep, refers_to};
 pub use status::{Delivery, OutboxCount};
 pub use write::{WriteError, Written};
 

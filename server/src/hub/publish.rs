@@ -52,6 +52,7 @@ impl HubCore {
         judged: &[(LogbookName, PackHash, u64)],
     ) -> Result<Vec<HeldChange>, HubError> {
         held.extend(self.beyond_the_month(now, judged));
+        held.extend(self.referring_to_erased(judged));
         let (mut decisions, beyond) = self.quarantines(&held)?;
         for ((name, log), seq) in beyond {
             let tips = self.tips_before(&name, &log, seq);

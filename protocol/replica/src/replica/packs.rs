@@ -96,7 +96,7 @@ impl Replica {
     }
 
     fn append_pack(&mut self, verified: VerifiedPack, origin: PackOrigin) -> Result<u64, ReplicaError> {
-        let (pack, entries) = verified.into_parts();
+        let (pack, entries) = self.without_erased(verified)?.into_parts();
         let frame = PackFrame { origin, pack };
         let bytes = frame.encode();
         let payload = Payload::Pack(Box::new(frame), Some(Arc::new(entries)));

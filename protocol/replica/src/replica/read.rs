@@ -1,5 +1,6 @@
 //! Reading records: one, or a page of them.
 
+use qianmo_protocol::control::PurgeTarget;
 use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, FormCode, LogbookName, PackHash, PersonCode, StationCode};
 use qianmo_protocol::record::{ChangeStory, Document, FieldConflict, RecordView};
 use qianmo_protocol::review::ReviewState;
@@ -113,8 +114,15 @@ impl Replica {
         Ok(row.and_then(|row| match row.kind {
             DocKind::Record { .. } => Some(*doc),
             DocKind::Review { record } => Some(record),
-            DocKind::Unknown => None,
+            DocKind::Unknown => self.record_of_erased(doc),
         }))
+    }
+
+    /// Of an erased document only the control log knows what it was.
+    fn record_of_erased(&self, doc: &DocId) -> Option<DocId> {
+        let fold = self.control.fold();
+        let record = fold.review_memories_of(doc).next().map(|memory| memory.record);
+        record.or_else(|| fold.is_document_purged(doc).then_some(*doc))
     }
 
     /// A record as a list shows it.
@@ -246,7 +254,17 @@ impl Replica {
     /// [`ReplicaError`] when the store cannot be read.
     pub fn all_records(&self) -> Result<Vec<DocId>, ReplicaError> {
         let keys = self.index.scan_all(rows::RECORDS)?;
-        Ok(keys.iter().filter_map(|(key, _)| rows::tail::<16>(key)).map(DocId).collect())
+        let mut records: Vec<DocId> = keys.iter().filter_map(|(key, _)| rows::tail::<16>(key)).map(DocId).collect();
+        // Those whose bytes are gone: whoever follows changes must hear that they are.
+        for (_, purge) in self.control.fold().purges().filter(|(_, purge)| purge.memory.is_none()) {
+            if let PurgeTarget::Document { doc, .. } = purge.target
+                && let Some(row) = self.index.get::<DocRow>(&rows::doc(&doc))?
+                && row.kind == DocKind::Unknown
+            {
+                records.push(doc);
+            }
+        }
+        Ok(records)
     }
 
     fn matches(&self, doc: &DocId, filter: &RecordFilter) -> Result<bool, ReplicaError> {

@@ -2,25 +2,58 @@
 //!
 //! An erasure is decided in the control log and takes effect at once: the document is shown and counted no more. Here its
 //! bytes go: packs keep their headers and get stubs, local frames lose the document's changes, and every segment that held
-//! them is written anew. The index is then built from what is left, so nothing of it survives there either (A11).
+//! them is written anew. The index is then built from what is left, in a fresh folder, so nothing of it survives there
+//! either (A11). What an erasure takes along is found in `scope`.
+//!
+//! # Flow
+//!
+//! ```text
+//! upkeep_due ─┬─ Nothing
+//!             ├─ Erase    purge entries whose bytes are here: rewrite soon
+//!             └─ Compact  half of the log is superseded: rewrite when nobody is in a hurry
+//! ```
+//! The caller chooses the moment; [`Replica::rewrite`] holds up everybody else. A crash in between is made good by asking
+//! again at the next start.
 //!
 //! # Invariants
 //!
 //! 1. Live frames keep their commit numbers; vectors and state digests stay what they were
 //!    (`erased_document_is_in_no_file_and_does_not_come_back`).
+//! 2. What is erased is not taken in again: a pack that brings it is stored with stubs
+//!    (`redelivered_pack_of_an_erased_document_is_stored_without_its_bytes`).
+//! 3. A rewrite is no news: what was to be told before it is told after it, and nothing else
+//!    (`rewrite_is_no_news_to_anyone`).
+//!
+//! # Limits
+//!
+//! [`COMPACT_PERCENT`], [`COMPACT_BYTES_MIN`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_protocol::control::PurgeTarget;
 use qianmo_protocol::ids::{ChangeHash, DocId, digest32};
-use qianmo_protocol::pack::Entry;
+use qianmo_protocol::pack::{Entry, VerifiedPack};
 use qianmo_protocol::wire::{Wire, Writer};
 
 use super::evict::EvictedFrames;
 use super::{OpenReport, Replica, ReplicaError};
 use crate::frames::{DraftFrame, LocalFrame, MetaFrame, PackFrame};
 use crate::pack_log::{CommitNumber, Frame, FrameKind, Keep, RewriteError, ScanFrom};
+use crate::rows;
 
+mod scope;
+
+pub use scope::{ErasedPart, ErasureReach, refers_to};
+
+/// A log of which this share is superseded is worth a rewrite.
+pub const COMPACT_PERCENT: u64 = 50;
+/// Superseded bytes below which a rewrite is not worth the wear.
+pub const COMPACT_BYTES_MIN: u64 = 8 * 1024 * 1024;
+/// What a frame takes beside its payload.
+const FRAME_OVERHEAD_BYTES: u64 = 30;
+
+/// The meta key of the log's length at which superseded frames are counted again.
+const LOOK_KEY: &[u8] = b"compact look";
 /// The meta key that says which erasures have been carried out on the bytes.
 const ERASED_KEY: &[u8] = b"erased";
 /// Erasing packs once must not cost a tablet long: the quick level.
@@ -39,6 +72,22 @@ pub struct RewriteTotals {
     pub bytes_after: u64,
 }
 
+/// What the log needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Nothing now.
+    Nothing,
+    /// The control log asks for erasures whose bytes are still here.
+    Erase,
+    /// Much of the log is superseded.
+    Compact {
+        /// Bytes of superseded frames.
+        superseded: u64,
+        /// Bytes of the log.
+        of: u64,
+    },
+}
+
 /// Which frames newer ones have superseded.
 #[derive(Debug, Default)]
 struct Superseded {
@@ -46,11 +95,19 @@ struct Superseded {
     meta: BTreeMap<Vec<u8>, CommitNumber>,
     evicted: EvictedFrames,
     gone: BTreeSet<CommitNumber>,
+    /// Bytes of frames.
+    sizes: BTreeMap<CommitNumber, u64>,
 }
 
 impl Superseded {
+    fn bytes(&self) -> u64 {
+        self.gone.iter().filter_map(|commit| self.sizes.get(commit)).sum()
+    }
+
     fn newest(&mut self, commit: CommitNumber, frame: &Frame) {
         self.gone.extend(self.evicted.after(commit, frame));
+        let payload = u64::try_from(frame.payload.len()).unwrap_or(u64::MAX);
+        self.sizes.insert(commit, payload.saturating_add(FRAME_OVERHEAD_BYTES));
         match frame.kind {
             FrameKind::Draft => {
                 let Ok(draft) = DraftFrame::decode(&frame.payload) else { return };
@@ -93,13 +150,39 @@ impl Replica {
         self.control.fold().purges().map(|(_, purge)| purge.target).collect()
     }
 
-    /// Rewrites every segment without what is erased or superseded, and builds the index anew.
+    /// What the log needs. Costs little until the log has grown much since superseded frames were last counted; then it is
+    /// read through once.
     ///
     /// # Errors
-    /// [`ReplicaError`]; what was rewritten before the failure stays so, and the rest is done at the next call.
-    pub fn rewrite(&mut self) -> Result<RewriteTotals, ReplicaError> {
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn upkeep_due(&mut self) -> Result<Upkeep, ReplicaError> {
+        if self.is_erasure_due()? {
+            return Ok(Upkeep::Erase);
+        }
+        let look =
+            self.meta(LOOK_KEY)?.and_then(|bytes| bytes.try_into().ok()).map_or(COMPACT_BYTES_MIN, u64::from_be_bytes);
+        if self.log.stats().durable_bytes < look {
+            return Ok(Upkeep::Nothing);
+        }
         self.sync()?;
-        let erasures = self.erasures();
+        let of = self.log.stats().durable_bytes;
+        let superseded = self.superseded()?.bytes();
+        let share = superseded.saturating_mul(100).checked_div(of).unwrap_or(0);
+        if superseded >= COMPACT_BYTES_MIN && share >= COMPACT_PERCENT {
+            return Ok(Upkeep::Compact { superseded, of });
+        }
+        self.look_again_after(of)?;
+        Ok(Upkeep::Nothing)
+    }
+
+    /// Superseded frames are counted again when the log has grown by a quarter: the counting reads all of it.
+    fn look_again_after(&mut self, bytes: u64) -> Result<(), ReplicaError> {
+        let look = bytes.saturating_add((bytes / 4).max(COMPACT_BYTES_MIN / 2)).max(COMPACT_BYTES_MIN);
+        self.put_meta(LOOK_KEY, &look.to_be_bytes())?;
+        self.sync().map(|_| ())
+    }
+
+    fn superseded(&self) -> Result<Superseded, ReplicaError> {
         let mut superseded = Superseded::default();
         for found in self.log.scan_from(ScanFrom::Start)? {
             match found {
@@ -108,6 +191,47 @@ impl Replica {
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(superseded)
+    }
+
+    /// Erased documents of which bytes are still here.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn erasures_due(&self) -> Result<BTreeSet<DocId>, ReplicaError> {
+        let mut docs = BTreeSet::new();
+        for target in self.erasures() {
+            let (PurgeTarget::Document { doc, .. } | PurgeTarget::Hash { doc, .. }) = target;
+            let is_here = match target {
+                PurgeTarget::Document { .. } => !self.index.scan(&rows::changes_of(&doc), None, 1)?.is_empty(),
+                PurgeTarget::Hash { change, .. } => self.index.has(&rows::change(&doc, &change))?,
+            };
+            if is_here {
+                docs.insert(doc);
+            }
+        }
+        Ok(docs)
+    }
+
+    /// A pack as it may be stored: without the bytes of what is erased.
+    pub(super) fn without_erased(&self, verified: VerifiedPack) -> Result<VerifiedPack, ReplicaError> {
+        let fold = self.control.fold();
+        let is_erased = |entry: &Entry| entry.change().is_some() && fold.is_stub_legal(&entry.doc(), &entry.hash());
+        if verified.entries().iter().any(is_erased) {
+            return Ok(verified.erase(LEVEL, is_erased)?);
+        }
+        Ok(verified)
+    }
+
+    /// Rewrites every segment without what is erased or superseded, and builds the index anew.
+    ///
+    /// # Errors
+    /// [`ReplicaError`]; what was rewritten before the failure stays so, and the rest is done at the next call.
+    pub fn rewrite(&mut self) -> Result<RewriteTotals, ReplicaError> {
+        self.sync()?;
+        let erasures = self.erasures();
+        let superseded = self.superseded()?;
+        let due = self.erasures_due()?;
         let erased = Erased::of(&erasures);
         let mut totals = RewriteTotals::default();
         let segments: Vec<u32> = self.log.segments().iter().map(|listing| listing.segment).collect();
@@ -126,12 +250,24 @@ impl Replica {
                 self.log.remove_aside(&name).map_err(disk_error)?;
             }
         }
-        self.rebuild(&mut OpenReport::default())?;
+        self.rebuild_quietly()?;
+        self.touched.extend(due);
         if !erasures.is_empty() {
             self.put_meta(ERASED_KEY, &mark(&erasures))?;
-            self.sync()?;
         }
+        self.look_again_after(totals.bytes_after)?;
         Ok(totals)
+    }
+}
+
+impl Replica {
+    /// Builds the index anew. What is absorbed again was visible before: only what nobody has heard of yet stays news.
+    fn rebuild_quietly(&mut self) -> Result<(), ReplicaError> {
+        let (touched, visible) = (core::mem::take(&mut self.touched), core::mem::take(&mut self.visible));
+        let (notices, control_news) = (core::mem::take(&mut self.notices), self.control_news);
+        self.rebuild(&mut OpenReport::default())?;
+        (self.touched, self.visible, self.notices, self.control_news) = (touched, visible, notices, control_news);
+        Ok(())
     }
 }
 
