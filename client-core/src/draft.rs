@@ -189,7 +189,7 @@ pub enum Keep {
 /// Why a record is withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WithdrawReason {
-    /// A code, such as `duplicate`: letters, digits, `_`, `-` and `.`, at most 16.
+    /// A code, such as `duplicate`: letters, digits, `_`, `-` and `.`, at most 24.
     pub code: Option<String>,
     /// In words.
     pub note: String,

@@ -30,7 +30,7 @@ pub const DOCUMENT_ACTORS_MAX: usize = 256;
 /// Highest operation counter a change may reach; Automerge panics near `u32::MAX`.
 pub const OP_COUNTER_MAX: u64 = 1 << 31;
 /// Most bytes of a station, person or form code.
-pub const CODE_BYTES_MAX: usize = 16;
+pub const CODE_BYTES_MAX: usize = 24;
 
 /// Most bytes of one frame on a stream, its type and length not counted.
 pub const MESSAGE_BYTES_MAX: usize = PACK_BODY_BYTES_MAX + 1_024;
