@@ -13,6 +13,8 @@
 
 #[path = "e2e/office.rs"]
 mod office;
+#[path = "e2e/review.rs"]
+mod review;
 
 use std::time::Duration;
 

@@ -69,6 +69,7 @@ pub(crate) enum Command {
     List(List),
     Show(Show),
     Resolve(Resolve),
+    Review(Review),
     Sync(Sync),
     Status(Status),
     Export(Export),
@@ -229,6 +230,93 @@ pub(crate) struct Resolve {
     pub(crate) value: Option<String>,
     #[arg(long, value_name = "VERSION")]
     pub(crate) at: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Review {
+    #[command(subcommand)]
+    pub(crate) act: Option<ReviewAct>,
+    #[command(flatten)]
+    pub(crate) queue: Queue,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Queue {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=LIST_MAX), value_name = "N")]
+    pub(crate) limit: u64,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReviewAct {
+    Approve(Bulk),
+    Return(Return),
+    Reopen(Noted),
+    Submit(Noted),
+    Withdraw(Withdraw),
+    Comment(Comment),
+    Reasons,
+}
+
+/// One record, the version the person saw, and words about it.
+#[derive(Debug, Args)]
+pub(crate) struct Noted {
+    #[arg(value_name = "RECORD")]
+    pub(crate) record: String,
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) at: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    #[arg(long, value_name = "FIELD=NOTE", value_parser = assignment)]
+    pub(crate) field: Vec<Assignment>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bulk {
+    #[arg(value_name = "RECORD", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) records: Vec<String>,
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) at: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Return {
+    #[command(flatten)]
+    pub(crate) noted: Noted,
+    #[arg(long, value_name = "REASON", required = true)]
+    pub(crate) reason: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Withdraw {
+    #[arg(value_name = "RECORD")]
+    pub(crate) record: String,
+    #[arg(long, value_name = "CODE")]
+    pub(crate) reason: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Comment {
+    #[command(flatten)]
+    pub(crate) noted: Noted,
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ pub(crate) mod fill;
 pub(crate) mod list;
 pub(crate) mod new;
 pub(crate) mod resolve;
+pub(crate) mod review;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod sync;

@@ -216,6 +216,7 @@ async fn perform(work: &mut Work<'_, '_>, command: &Command) -> Result<(), Failu
         Command::List(asked) => command::list::run(work, asked),
         Command::Show(asked) => command::show::run(work, asked),
         Command::Resolve(asked) => command::resolve::run(work, asked).await,
+        Command::Review(asked) => command::review::run(work, asked).await,
         Command::Sync(asked) => command::sync::run(work, asked).await,
         Command::Status(asked) => command::status::run(work, asked),
         Command::Export(asked) => command::export::run(work, asked),

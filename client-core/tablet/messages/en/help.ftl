@@ -116,6 +116,56 @@ help-resolve-examples =
 
     Without --keep or --value the values are listed. Those that are not kept stay in the history.
 
+help-review = Review: see what waits, approve, return, reopen; also submit, withdraw, comment
+help-review-limit = List at most this many
+help-review-examples =
+    Examples:
+      qianmo review                                   what waits, oldest first
+      qianmo review approve 1a2b3c4d 5e6f7a8b
+      qianmo review approve --all --month 2025-06     lists them; add --yes to approve
+      qianmo review return 1a2b3c4d --reason no_detail --note "which plot?"
+
+    A decision is about the version you saw. If the record changes later it shows “changed after approval”: look again.
+help-review-approve = Approve one record, several, or with --all every pending one without a conflict
+help-review-approve-records = Records, by id or its start
+help-review-approve-all = Every pending record without a conflict (with --station, --month, --form if you like)
+help-review-approve-yes = Do approve; without it they are only listed
+help-review-approve-examples =
+    Examples:
+      qianmo review approve 1a2b3c4d
+      qianmo review approve --all --station ST01 --month 2025-06 --yes
+help-review-return = Send a record back, with reasons
+help-review-return-reason = A reason, by code or words; may be repeated; qianmo review reasons lists them
+help-review-return-examples =
+    Examples:
+      qianmo review return 1a2b3c4d --reason no_detail
+      qianmo review return 1a2b3c4d --reason area_suspect --field "area_mu=please check"
+help-review-reopen = Open a decided record again
+help-review-reopen-examples =
+    Examples:
+      qianmo review reopen 1a2b3c4d --note "figures were wrong"
+help-review-submit = Hand a record in for review
+help-review-submit-examples =
+    Examples:
+      qianmo review submit 1a2b3c4d
+help-review-withdraw = Withdraw a record: shown and counted no more, its history stays
+help-review-withdraw-reason = A reason code, such as duplicate
+help-review-withdraw-examples =
+    Examples:
+      qianmo review withdraw 1a2b3c4d --reason duplicate
+help-review-comment = Say something; the review state stays as it is
+help-review-comment-text = What you say
+help-review-comment-examples =
+    Examples:
+      qianmo review comment 1a2b3c4d "check the date of bagging"
+      qianmo review comment 1a2b3c4d --field "advice=please add"
+help-review-reasons = List the reasons for sending a record back
+help-review-reasons-examples =
+    Examples:
+      qianmo review reasons
+help-any-note = A note
+help-any-field = A note on one field, may be repeated, such as --field "content=which plot?"
+
 help-sync = Exchange with the hub: send what waits, receive what is new
 help-sync-watch = Stay connected and say what comes and goes; Ctrl-C ends it
 help-sync-timeout = Wait at most this many seconds (60 if not given; no limit with --watch)

@@ -266,3 +266,19 @@ export-done = Records exported: { $count }, without personal data
 export-done-personal = Records exported: { $count }, with personal data: keep it safe
 
 clock-wrong = Attention: the device's clock says { $time }, which cannot be right. Dates are not filled in, write them yourself; the order of things is safe. Please set the clock.
+
+# Review
+review-queue-empty = nothing waits for review
+review-queue-next = { $count } wait for review, { $shown } shown. Look: qianmo show ID; approve: qianmo review approve ID; send back: qianmo review return ID --reason REASON
+review-done = { $record }: { $review }
+review-approve-all = these { $count } will be approved. If that is right, run it again with --yes
+review-approved-one = approved { $record }  { $gist }
+review-approved-all = approved { $count }, failed { $failed }. Send them with qianmo sync when there is a network
+column-code = Code
+column-reason = Reason
+error-unknown-reason = there is no reason “{ $reason }”
+next-unknown-reason = qianmo review reasons lists them; give the code or the words
+error-empty-comment = the comment is empty
+next-empty-comment = write it after the id, or use --field FIELD=NOTE
+error-at-for-one = --at is for one record
+next-at-for-one = leave --at out, or name one record

@@ -116,6 +116,56 @@ help-resolve-examples =
 
     不写 --keep 或 --value 时只列出各个值。没有留下的值仍在历史里。
 
+help-review = 审核：看待审队列，通过、退回、重新打开；也可提交、撤销、留言
+help-review-limit = 最多列几条
+help-review-examples =
+    例子：
+      qianmo review                                   待审队列，先来的在前
+      qianmo review approve 1a2b3c4d 5e6f7a8b
+      qianmo review approve --all --month 2025-06     先列出；加 --yes 才通过
+      qianmo review return 1a2b3c4d --reason no_detail --note 请写明地块
+
+    决定只对您看到的版本有效。之后又改了，会显示“批后改动”，请再看一次。
+help-review-approve = 通过：一条、几条，或 --all 全部没有冲突的待审记录
+help-review-approve-records = 记录编号，可以几个
+help-review-approve-all = 所有待审且没有冲突的记录（可配合 --station --month --form）
+help-review-approve-yes = 真的通过；不写则只列出
+help-review-approve-examples =
+    例子：
+      qianmo review approve 1a2b3c4d
+      qianmo review approve --all --station ST01 --month 2025-06 --yes
+help-review-return = 退回，说明原因
+help-review-return-reason = 退回原因的代码或文字，可以重复；qianmo review reasons 列出全部
+help-review-return-examples =
+    例子：
+      qianmo review return 1a2b3c4d --reason no_detail
+      qianmo review return 1a2b3c4d --reason area_suspect --field area_mu=请核实亩数
+help-review-reopen = 撤回重审：把已决定的记录重新打开
+help-review-reopen-examples =
+    例子：
+      qianmo review reopen 1a2b3c4d --note 数据有误
+help-review-submit = 提交给协调员审核
+help-review-submit-examples =
+    例子：
+      qianmo review submit 1a2b3c4d
+help-review-withdraw = 撤销：不再显示和统计，历史仍在
+help-review-withdraw-reason = 原因代码，例如 duplicate
+help-review-withdraw-examples =
+    例子：
+      qianmo review withdraw 1a2b3c4d --reason duplicate
+help-review-comment = 留言，不改变审核状态
+help-review-comment-text = 留言内容
+help-review-comment-examples =
+    例子：
+      qianmo review comment 1a2b3c4d 套袋时间再核对一下
+      qianmo review comment 1a2b3c4d --field advice=请补充
+help-review-reasons = 列出退回原因
+help-review-reasons-examples =
+    例子：
+      qianmo review reasons
+help-any-note = 附言
+help-any-field = 对某一项的意见，可以重复，例如 --field 服务内容=请写明地块
+
 help-sync = 和管理端同步：送出待上传的，取回新的
 help-sync-watch = 一直连着，有新内容就说；Ctrl-C 结束
 help-sync-timeout = 最多等多少秒（不写则60秒；--watch 时不限）

@@ -254,3 +254,19 @@ export-done = 已导出{ $count }条，不含个人信息
 export-done-personal = 已导出{ $count }条，含个人信息，请妥善保管
 
 clock-wrong = 注意：设备时间是 { $time }，显然不对。日期不会自动填写，请自己填；先后次序不受影响，请尽快校正时间。
+
+# 审核
+review-queue-empty = 没有待审的记录
+review-queue-next = { $count } 条待审，列出 { $shown } 条。看一条：qianmo show 编号；通过：qianmo review approve 编号；退回：qianmo review return 编号 --reason 原因
+review-done = { $record }：{ $review }
+review-approve-all = 以上 { $count } 条将通过。确定后加 --yes 再执行一次
+review-approved-one = 通过 { $record }  { $gist }
+review-approved-all = 已通过 { $count } 条，未成 { $failed } 条。有网时用 qianmo sync 送出
+column-code = 代码
+column-reason = 原因
+error-unknown-reason = 没有“{ $reason }”这个退回原因
+next-unknown-reason = 用 qianmo review reasons 查看，写代码或文字都可以
+error-empty-comment = 留言是空的
+next-empty-comment = 在编号后写上内容，或用 --field 项目=意见
+error-at-for-one = --at 只能用于一条记录
+next-at-for-one = 去掉 --at，或只写一个编号
