@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::{
     choices::ChoiceLists,
     definition::{Form, FormError, FormFault, FormFaultKind},
+    local::version_without,
 };
 
 /// Lists with a file of their own; the others are in the vocabulary.
@@ -56,6 +57,8 @@ pub(crate) const FORMS: [&str; 16] = [
 #[derive(Debug, Clone, Default)]
 pub struct FormSet {
     forms: BTreeMap<String, BTreeMap<u32, Form>>,
+    /// The lists that the forms draw from.
+    pub(crate) lists: ChoiceLists,
 }
 
 impl FormSet {
@@ -69,7 +72,14 @@ impl FormSet {
         for text in FORMS {
             set.insert(Form::parse(text, &lists)?)?;
         }
+        set.lists = lists;
         Ok(set)
+    }
+
+    /// The lists that the forms draw from.
+    #[must_use]
+    pub const fn lists(&self) -> &ChoiceLists {
+        &self.lists
     }
 
     /// Adds a form, or a version of one.
@@ -98,6 +108,13 @@ impl FormSet {
     #[must_use]
     pub fn get_version(&self, id: &str, version: u32) -> Option<&Form> {
         self.forms.get(id).and_then(|versions| versions.get(&version))
+    }
+
+    /// The form that a record was written with; if this set has not got that version, the shipped form it was made of, or else the newest.
+    #[must_use]
+    pub fn for_record(&self, id: &str, version: u32) -> Option<&Form> {
+        let exactly = self.get_version(id, version);
+        exactly.or_else(|| self.get_version(id, version_without(version))).or_else(|| self.get(id))
     }
 
     /// The newest version of every form, by id.

@@ -79,6 +79,21 @@ impl ChoiceList {
         faults.finish(list)
     }
 
+    /// This list with more choices after its own.
+    pub(crate) fn extended(&self, choices: &[toml::Table]) -> Result<Self, FormError> {
+        let mut list = self.clone();
+        let mut faults = read::Faults::new();
+        let found = list.choices.len() + choices.len();
+        if found > CHOICES_MAX {
+            faults.push("list", "choices", FormFaultKind::TooMany { found, max: CHOICES_MAX });
+        } else {
+            for (number, entry) in choices.iter().enumerate() {
+                list.read_choice(&mut faults, number, entry);
+            }
+        }
+        faults.finish(list)
+    }
+
     fn read_choice(&mut self, faults: &mut read::Faults, number: usize, entry: &toml::Table) {
         let mut keys = read::Keys::new(entry, &format!("choice {}", number + 1));
         let id = keys.name(faults, "id", NameRule::Token);

@@ -22,6 +22,7 @@
 //! [`FormError`]: every fault of a file with its place, for whoever writes the form.
 
 mod check;
+mod explain;
 mod fault;
 mod field;
 mod form;

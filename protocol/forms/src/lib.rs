@@ -11,6 +11,7 @@
 //! what a person types                    --> Value <--> Scalar     (value)
 //! constraint, relevant, required, when   --> Expression            (constraint)
 //! Form + Values + today                  --> Validation, Relevance (validate)
+//! a district's folder                    --> FormSet               (local)
 //! ```
 //!
 //! # Example
@@ -42,6 +43,7 @@ mod built_in;
 pub mod choices;
 pub mod constraint;
 pub mod definition;
+pub mod local;
 pub mod personal;
 pub mod text;
 pub mod validate;
@@ -53,6 +55,7 @@ pub use constraint::{Expression, ExpressionError};
 pub use definition::{
     Field, FieldType, Form, FormError, FormFault, FormKind, ReferenceKind, RegistryHome, Repeat, Required, Section,
 };
+pub use local::{CheckedFile, FileKind, FormFiles};
 pub use text::{Label, Lang};
 pub use validate::{Context, Fault, FaultRule, Mode, Relevance, Validation, Values, relevance, validate};
 pub use value::{Date, Decimal, Scalar, Time, Value, ValueError};

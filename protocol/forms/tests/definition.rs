@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use proptest::prelude::*;
 use qianmo_forms::{
-    ChoiceList, ChoiceLists, Field, FieldType, Form, FormError, FormKind, FormSet, Label, Repeat, Required,
+    ChoiceList, ChoiceLists, Field, FieldType, FileKind, Form, FormError, FormFiles, FormKind, FormSet, Label, Repeat,
+    Required,
     definition::{FILE_BYTES_MAX, FormFaultKind, RESERVED_NAMES},
 };
 
@@ -247,6 +248,11 @@ fn kind_name(kind: &FormFaultKind) -> &'static str {
     match kind {
         FormFaultKind::Syntax { .. } => "Syntax",
         FormFaultKind::TooLarge { .. } => "TooLarge",
+        FormFaultKind::Unreadable { .. } => "Unreadable",
+        FormFaultKind::NotUtf8 { .. } => "NotUtf8",
+        FormFaultKind::NotLocal { .. } => "NotLocal",
+        FormFaultKind::NeededField { .. } => "NeededField",
+        FormFaultKind::UnknownForm { .. } => "UnknownForm",
         FormFaultKind::MissingKey => "MissingKey",
         FormFaultKind::UnknownKey => "UnknownKey",
         FormFaultKind::KeyNotForType { .. } => "KeyNotForType",
@@ -280,7 +286,18 @@ fn kind_name(kind: &FormFaultKind) -> &'static str {
     }
 }
 
-const KINDS: usize = 32;
+/// The faults that only a district's folder can have.
+fn local_faults() -> FormError {
+    let mut files = FormFiles::default();
+    let overlay =
+        "form = 'visit'\nlocal_version = 1\n[[changes]]\nname = 'code'\nhidden = true\n[[fields]]\nname = 'x'";
+    files.add(FileKind::Form, "a.toml", vec![0xFF]);
+    files.add(FileKind::Overlay, "b.toml", overlay.as_bytes().to_vec());
+    files.add(FileKind::Overlay, "c.toml", b"form = 'nothing'\nlocal_version = 1".to_vec());
+    FormSet::with_local(&files).unwrap_err()
+}
+
+const KINDS: usize = 37;
 
 #[test]
 fn every_kind_of_fault_is_met_by_a_test_file() {
@@ -295,6 +312,8 @@ fn every_kind_of_fault_is_met_by_a_test_file() {
         Form::parse(&"#".repeat(FILE_BYTES_MAX + 1), &lists).unwrap_err(),
         Form::parse(&too_many, &lists).unwrap_err(),
         again,
+        local_faults(),
+        FormSet::open(Some(std::path::Path::new("no such folder"))).unwrap_err(),
     ];
     let met: BTreeSet<&str> =
         errors.iter().flat_map(|error| &error.faults).map(|fault| kind_name(&fault.kind)).collect();

@@ -49,6 +49,36 @@ pub enum FormFaultKind {
         /// How large it may be.
         max: usize,
     },
+    /// The file or folder cannot be read.
+    #[error("cannot be read: {message}")]
+    Unreadable {
+        /// What the system says.
+        message: String,
+    },
+    /// The file is not UTF-8.
+    #[error("not UTF-8 from byte {offset} on")]
+    NotUtf8 {
+        /// The first byte that is not.
+        offset: usize,
+    },
+    /// Something a district adds, with a name that a shipped form may take one day.
+    #[error("`{name}` does not begin with `local_`; other names are for what is shipped")]
+    NotLocal {
+        /// The name.
+        name: String,
+    },
+    /// An overlay takes away what every record needs.
+    #[error("`{name}` is needed in every record: it can be neither hidden nor left out")]
+    NeededField {
+        /// The field.
+        name: String,
+    },
+    /// An overlay is of a form that is not shipped.
+    #[error("no shipped form `{name}`")]
+    UnknownForm {
+        /// The name.
+        name: String,
+    },
     /// The key is needed and absent.
     #[error("missing")]
     MissingKey,
