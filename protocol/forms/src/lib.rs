@@ -43,11 +43,14 @@ mod built_in;
 pub mod choices;
 pub mod constraint;
 pub mod definition;
+pub mod flags;
+pub mod indicators;
 pub mod local;
 pub mod personal;
 pub mod text;
 pub mod validate;
 pub mod value;
+pub mod vocabulary;
 
 pub use built_in::FormSet;
 pub use choices::{Choice, ChoiceList, ChoiceLists};
