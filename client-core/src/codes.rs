@@ -76,7 +76,10 @@ const fn words(code: u16) -> (Words, Words) {
         ),
         284 => (
             ("它提到的服务对象已应要求永久删除", "It refers to a service target that was erased for good"),
-            ("管理员会把它一并删除;要留下的内容请不提此人另写一条", "The administrator erases it, too; write what must stay in a new record that does not name them"),
+            (
+                "管理员会把它一并删除;要留下的内容请不提此人另写一条",
+                "The administrator erases it, too; write what must stay in a new record that does not name them",
+            ),
         ),
         270 => (("这条改动接着别的设备的编号写", "The change goes on with another device's numbering"), ASK_ADMIN),
         _ => (("被隔离,本版本不认识这个代码", "Held, with a code this version does not know"), REWRITE),

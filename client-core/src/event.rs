@@ -26,6 +26,15 @@ pub enum Event {
         /// Drafts that were made from what was held.
         drafts: usize,
     },
+    /// The organisation had records erased for good, and this device has carried it out.
+    Erased {
+        /// The records that were here.
+        records: Arc<[RecordId]>,
+        /// Drafts about them that went along.
+        drafts: usize,
+        /// Of the records, those with something that had not been sent.
+        unsent: usize,
+    },
     /// Another copy of this device's store writes in its name: it was cloned, or restored from an old image.
     Copied,
     /// The store had to be repaired, or its index built anew; [`crate::FieldClient::diagnostics`] says more.

@@ -66,8 +66,8 @@ pub use event::{Event, EventStream};
 pub use names::{Cursor, DraftId, FieldPath, NameError, RecordId, RecordVersion};
 pub use qianmo_forms as forms;
 pub use status::{
-    Connectivity, CopiedNotice, Diagnostics, PersonRole, RefusedPack, SyncFailure, SyncPhase, SyncReport, SyncStatus,
-    Whoami,
+    Connectivity, CopiedNotice, Diagnostics, ErasedNotice, PersonRole, RefusedPack, SyncFailure, SyncPhase, SyncReport,
+    SyncStatus, Whoami,
 };
 pub use views::{
     Candidate, ConflictKind, Delivery, DeliveryFilter, FieldConflict, HistoryEntry, RecordFilter, RecordPage,

@@ -19,6 +19,7 @@
 //!
 //! [`BATCH_MAX`] works in one commit; [`WRITES_WAITING_MAX`] writes in the queue, readers beyond that wait themselves.
 
+mod erase;
 mod held;
 mod open;
 mod read;
@@ -293,6 +294,7 @@ pub(crate) struct Owner {
     waiting: BTreeSet<DocId>,
     held: BTreeMap<DocId, u16>,
     repairs: Vec<String>,
+    house: erase::House,
 }
 
 #[derive(Default)]
@@ -313,6 +315,7 @@ impl core::fmt::Debug for Completions {
 impl Owner {
     fn serve(&mut self, works: &Receiver<Command>) -> Stop {
         loop {
+            self.keep_house();
             let mut next = match works.recv() {
                 Ok(command) => Some(command),
                 Err(_) => return Stop::Close { done: None },
@@ -327,6 +330,7 @@ impl Owner {
                     }
                     Command::Close { done } => {
                         self.commit();
+                        self.keep_house();
                         return Stop::Close { done: Some(done) };
                     }
                 }
@@ -376,6 +380,7 @@ impl Owner {
         if control_news {
             // Something of ours may be held now: its actors must not go on as if it stood.
             self.actors.clear();
+            self.house.control_news();
         }
         for record in &records {
             let is_ours = written.contains(record) || self.waiting.contains(record) || self.held.contains_key(record);

@@ -62,6 +62,35 @@ impl CopiedNotice {
     }
 }
 
+/// What was erased from this device, the last time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErasedNotice {
+    /// When, by the device's clock, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Records that were here.
+    pub records: usize,
+    /// Drafts about them that went along.
+    pub drafts: usize,
+    /// Of the records, those with something that had not been sent.
+    pub unsent: usize,
+}
+
+impl ErasedNotice {
+    /// What to tell the person.
+    #[must_use]
+    pub fn message(&self) -> Label {
+        let Self { records, drafts, unsent, .. } = self;
+        Label::new(
+            format!(
+                "单位应要求永久删除了{records}条记录，这台设备上的也已删除，连同草稿{drafts}份、还没上传的改动{unsent}条"
+            ),
+            format!(
+                "the organisation erased {records} records for good; they are gone from this device, with {drafts} drafts and unsent edits of {unsent}"
+            ),
+        )
+    }
+}
+
 /// A cheap snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncStatus {
@@ -89,6 +118,8 @@ pub struct SyncStatus {
     pub must_update: bool,
     /// Another copy of this store was seen.
     pub copied: Option<CopiedNotice>,
+    /// What was erased from this device, the last time.
+    pub erased: Option<ErasedNotice>,
 }
 
 impl SyncStatus {
@@ -106,6 +137,7 @@ impl SyncStatus {
             next_try_ms: None,
             must_update: false,
             copied: None,
+            erased: None,
         }
     }
 }

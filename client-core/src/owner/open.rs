@@ -67,6 +67,7 @@ pub(super) fn open(setup: &Setup, fate: IndexFate) -> Result<Owner, OpenError> {
         waiting: std::collections::BTreeSet::new(),
         held: std::collections::BTreeMap::new(),
         repairs,
+        house: super::erase::House::new(),
     };
     owner.settle_in().map_err(|error| store_failed(&error))?;
     Ok(owner)
@@ -124,10 +125,12 @@ impl Owner {
         let person = self.replica.meta(PERSON_KEY)?;
         self.chosen_person = person.and_then(|bytes| Code::new(core::str::from_utf8(&bytes).ok()?).ok());
         self.drafts = self.replica.drafts()?.into_iter().map(|(id, _)| id.0).collect();
+        let erased = self.erased_notice()?;
         let copied = self.replica.meta(COPIED_KEY)?.and_then(|bytes| decode_copied(&bytes));
         let last_success = self.replica.meta(LAST_SUCCESS_KEY)?.and_then(|bytes| bytes.try_into().ok());
         self.setup.shared.update(|status| {
             status.copied = copied;
+            status.erased = erased;
             status.last_success_ms = last_success.map(i64::from_be_bytes).or(status.last_success_ms);
         });
         self.recount()?;

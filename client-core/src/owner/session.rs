@@ -119,6 +119,11 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Whether everything is exchanged and the session only waits for news.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.exchange.is_subscribed()
+    }
+
     pub(super) fn touched(&mut self, records: &BTreeSet<DocId>) {
         self.touched.extend(records);
     }

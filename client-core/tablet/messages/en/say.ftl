@@ -244,6 +244,7 @@ sync-refused-some = the hub does not take some of it
 sync-incomplete = the time was up before everything was exchanged
 sync-held = Records held: { $count }; given back as drafts: { $drafts }. See them: qianmo drafts
 sync-copied = This device's data was copied; nothing is lost, tell the administrator
+sync-erased = { $records } records were erased for good by the organisation and are gone from this device (with { $drafts } drafts and unsent edits of { $unsent })
 sync-repaired = The index of this device was repaired.
 
 status-who = { $organisation } · station { $station } · device { $device }
@@ -256,6 +257,7 @@ status-never = Never synced.
 status-failed = The last sync failed ({ $time }): { $what }
 status-halted = Sync is halted: { $reason }
 status-must-update = The hub decided something this version cannot read: update qianmo; uploading goes on
+status-erased = { $time }: { $what }
 status-copied = Attention: { $what }
 status-read-only = The store of this device takes no more: check the free space and run it again; else tell the administrator
 status-room = Only { $free } free on the disk: remove files you do not need

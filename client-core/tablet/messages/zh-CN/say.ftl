@@ -232,6 +232,7 @@ sync-refused-some = 有内容管理端不收
 sync-incomplete = 时间到了，还没有同步完
 sync-held = 有{ $count }条被隔离，{ $drafts }份内容退回草稿：qianmo drafts
 sync-copied = 这台设备的数据被复制过；内容没有丢，请告诉管理员
+sync-erased = 单位应要求永久删除了 { $records } 条记录，本机的也已删除（连同草稿 { $drafts } 份、未上传的改动 { $unsent } 条）
 sync-repaired = 本机索引已自动修复
 
 status-who = { $organisation } · 工作站 { $station } · 设备 { $device }
@@ -244,6 +245,7 @@ status-never = 还没有同步过
 status-failed = 上次同步没有成功（{ $time }）：{ $what }
 status-halted = 已停止同步：{ $reason }
 status-must-update = 管理端有新的规定，这个版本读不懂：请升级 qianmo；上传照常
+status-erased = { $time } { $what }
 status-copied = 注意：{ $what }
 status-read-only = 本机存储不能再写入：检查存储空间，重新运行；仍不行请告诉管理员
 status-room = 存储空间只剩{ $free }：请删去不用的文件

@@ -93,6 +93,12 @@ fn troubles(status: &SyncStatus, diagnostics: &Diagnostics, messages: Messages) 
     if status.must_update {
         lines.push(messages.text("status-must-update"));
     }
+    if let Some(erased) = &status.erased {
+        let time = clock::show(erased.at_ms);
+        lines.push(
+            messages.with("status-erased", &[("time", time.into()), ("what", erased.message().get(lang).into())]),
+        );
+    }
     if let Some(copied) = &status.copied {
         lines.push(messages.with("status-copied", &[("what", copied.message().get(lang).into())]));
     }
@@ -149,6 +155,7 @@ mod tests {
             next_try_ms: None,
             must_update: true,
             copied: None,
+            erased: None,
         };
         let who = Whoami {
             device: "15d405ac3cf067b8".to_owned(),

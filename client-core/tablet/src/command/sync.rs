@@ -29,6 +29,7 @@ pub(crate) async fn run(work: &mut Work<'_, '_>, asked: &Sync) -> Result<(), Fai
 
 async fn once(work: &mut Work<'_, '_>, within: Duration) -> Result<(), Failure> {
     let messages = work.messages;
+    let erased_before = work.client.status().erased.map(|notice| notice.at_ms);
     let outcome = {
         let bar = match work.terminal.progress() {
             Progress::Bar => Some(progress_bar()),
@@ -51,6 +52,12 @@ async fn once(work: &mut Work<'_, '_>, within: Duration) -> Result<(), Failure> 
     let report = outcome.map_err(|error| failure::of_sync(&error, messages))?;
     for line in lines(&report, messages) {
         work.terminal.say(&line)?;
+    }
+    // The store's thread carries an erasure out before it answers this.
+    work.diagnostics()?;
+    if let Some(notice) = work.client.status().erased.filter(|notice| erased_before.is_none_or(|at| notice.at_ms > at))
+    {
+        work.terminal.say(&erased(notice.records, notice.drafts, notice.unsent, messages))?;
     }
     if !report.complete {
         let told = Told::new(Exit::Network, messages.text("sync-incomplete"));
@@ -109,10 +116,19 @@ fn heard(event: &Event, messages: Messages) -> Vec<String> {
         Event::Held { records, drafts } => {
             vec![messages.with("sync-held", &[("count", records.len().into()), ("drafts", (*drafts).into())])]
         }
+        Event::Erased { records, drafts, unsent } => {
+            vec![erased(records.len(), *drafts, *unsent, messages)]
+        }
         Event::Copied => vec![messages.text("sync-copied")],
         Event::Repaired => vec![messages.text("sync-repaired")],
         Event::RecordsChanged(_) | Event::StatusChanged | Event::Lagged => Vec::new(),
     }
+}
+
+/// What was erased from this device, in words.
+pub(crate) fn erased(records: usize, drafts: usize, unsent: usize, messages: Messages) -> String {
+    let counts = [("records", records.into()), ("drafts", drafts.into()), ("unsent", unsent.into())];
+    messages.with("sync-erased", &counts)
 }
 
 /// What a sync did, in words.

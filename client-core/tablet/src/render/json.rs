@@ -150,6 +150,12 @@ pub(crate) fn status(status: &SyncStatus, who: Option<&Whoami>, diagnostics: &Di
         "halted": status.halted.map(|reason| reason.message().en),
         "must_update": status.must_update,
         "copied": status.copied.is_some(),
+        "erased": status.erased.map(|erased| json!({
+            "at_ms": erased.at_ms,
+            "records": erased.records,
+            "drafts": erased.drafts,
+            "unsent": erased.unsent,
+        })),
         "read_only": diagnostics.read_only,
         "free_bytes": diagnostics.free_bytes,
         "log_bytes": diagnostics.log_bytes,

@@ -35,7 +35,7 @@ use qianmo_protocol::ids::{ChangeHash, DocId, digest32};
 use qianmo_protocol::pack::{Entry, VerifiedPack};
 use qianmo_protocol::wire::{Wire, Writer};
 
-use super::evict::EvictedFrames;
+use super::evict::{EVICTED_KEY, EvictedFrames};
 use super::{OpenReport, Replica, ReplicaError};
 use crate::frames::{DraftFrame, LocalFrame, MetaFrame, PackFrame};
 use crate::pack_log::{CommitNumber, Frame, FrameKind, Keep, RewriteError, ScanFrom};
@@ -157,7 +157,15 @@ impl Replica {
     /// [`ReplicaError`] when the store cannot be read.
     pub fn upkeep_due(&mut self) -> Result<Upkeep, ReplicaError> {
         if self.is_erasure_due()? {
-            return Ok(Upkeep::Erase);
+            // Of an evicted logbook bytes may be here that the index does not know of.
+            let has_evicted = !self.index.scan(&rows::meta(EVICTED_KEY), None, 1)?.is_empty();
+            let is_here = has_evicted || !self.erasures_due()?.is_empty() || self.unjudged_count() > 0;
+            if is_here || !self.log.aside_files().map_err(disk_error)?.is_empty() {
+                return Ok(Upkeep::Erase);
+            }
+            // A store that never held any of it has nothing to rewrite.
+            self.put_meta(ERASED_KEY, &mark(&self.erasures()))?;
+            self.sync()?;
         }
         let look =
             self.meta(LOOK_KEY)?.and_then(|bytes| bytes.try_into().ok()).map_or(COMPACT_BYTES_MIN, u64::from_be_bytes);
