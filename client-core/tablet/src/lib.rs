@@ -9,6 +9,7 @@
 //! ```text
 //! cli        the grammar; its help in words                  environment, terminal   what surrounds a run
 //! command/   one module a command                            message                 the words, messages/*.ftl
+//! ledger     old tables into clean records
 //! dialogue   a form by questions, without input or output    render/                 values in, text out
 //! work       what commands share: the open core, ids         failure, exit           what went wrong, what next
 //! ```
@@ -40,6 +41,7 @@ mod dialogue;
 mod environment;
 mod exit;
 mod failure;
+pub mod ledger;
 mod message;
 mod render;
 mod terminal;
