@@ -430,7 +430,8 @@ impl Session {
         if !self.is_at_hub || self.side != Side::Initiator {
             return Vec::new();
         }
-        let is_quiet = |name: &LogbookName| ![&self.disturbed, &self.touched, &self.stated].iter().any(|set| set.contains(name));
+        let is_quiet =
+            |name: &LogbookName| ![&self.disturbed, &self.touched, &self.stated].iter().any(|set| set.contains(name));
         shelf.logbooks().into_iter().filter(|name| self.selection.covers(name) && is_quiet(name)).collect()
     }
 

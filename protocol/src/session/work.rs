@@ -154,7 +154,9 @@ impl Session {
     }
 
     fn queue_nodes(&mut self, shelf: &impl Shelf, name: &LogbookName, nodes: impl IntoIterator<Item = PackNode>) {
-        let is_taker = self.side == Side::Initiator || shelf.access(&self.peer) == Access::Full;
+        // A logbook that the peer does not want back may still be named by it: it writes into one that it has evicted.
+        let is_wanted = || self.selection.covers(name) && shelf.access(&self.peer) == Access::Full;
+        let is_taker = self.side == Side::Initiator || is_wanted();
         if !is_taker || !self.may_send(shelf, name) {
             return;
         }

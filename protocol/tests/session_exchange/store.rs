@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use ed25519_dalek::SigningKey;
-use qianmo_protocol::receipt::SignedReceipt;
 use qianmo_protocol::beacon::{Beacon, SignedBeacon};
 use qianmo_protocol::change::{ActorId, RawChange};
 use qianmo_protocol::control::{
@@ -15,6 +14,7 @@ use qianmo_protocol::ids::{
     ChangeHash, Code, DeviceId, EntryHash, Epoch, HubId, Incarnation, LogId, LogbookId, LogbookName, OrgId, PackHash,
 };
 use qianmo_protocol::pack::{Entry, Pack, Place, seal};
+use qianmo_protocol::receipt::SignedReceipt;
 use qianmo_protocol::record::{Origin, RecordRoot, create};
 use qianmo_protocol::session::message::RefuseCode;
 use qianmo_protocol::session::{Access, Opening, Shelf, Stay, StoreOutcome, Toward};

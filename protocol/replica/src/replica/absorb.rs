@@ -384,7 +384,12 @@ impl Replica {
     }
 
     /// Computes a document's part of the state digest again, and what it is.
-    pub(super) fn refresh_document(&mut self, doc: &DocId, name: &LogbookName, commit: u64) -> Result<(), ReplicaError> {
+    pub(super) fn refresh_document(
+        &mut self,
+        doc: &DocId,
+        name: &LogbookName,
+        commit: u64,
+    ) -> Result<(), ReplicaError> {
         let key = rows::doc(doc);
         let old = self.index.get::<DocRow>(&key)?;
         if old.is_none() {

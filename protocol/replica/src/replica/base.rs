@@ -34,9 +34,7 @@ impl Replica {
         let mut next: Vec<ChangeHash> = version.to_vec();
         while let Some(hash) = next.pop() {
             let found = standing.changes.get(&hash);
-            let passed = found.is_some_and(|change| {
-                change.is_admitted && change.row.content == rows::CONTENT_PASSED
-            });
+            let passed = found.is_some_and(|change| change.is_admitted && change.row.content == rows::CONTENT_PASSED);
             if passed {
                 heads.insert(hash);
                 continue;

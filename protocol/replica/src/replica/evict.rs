@@ -11,8 +11,8 @@ use qianmo_protocol::wire::{Reader, Wire as _, Writer};
 
 use super::status::Delivery;
 use super::{Replica, ReplicaError};
-use crate::overlay::decode;
 use crate::frames::{MetaFrame, PackFrame, VerdictFrame};
+use crate::overlay::decode;
 use crate::pack_log::{CommitNumber, Frame, FrameKind};
 use crate::rows::{self, DocKind, DocRow, PackRow};
 

@@ -399,11 +399,7 @@ impl Replica {
     }
 
     /// Changes of a document that were saved here and are in no pack that a hub takes.
-    fn unsent_changes(
-        &self,
-        name: &LogbookName,
-        doc: &DocId,
-    ) -> Result<BTreeMap<ChangeHash, ChangeRow>, ReplicaError> {
+    fn unsent_changes(&self, name: &LogbookName, doc: &DocId) -> Result<BTreeMap<ChangeHash, ChangeRow>, ReplicaError> {
         let mut unsent = BTreeMap::new();
         for (key, value) in self.index.scan_all(&rows::changes_of(doc))? {
             let Some(hash) = rows::tail::<32>(&key).map(ChangeHash) else { continue };
