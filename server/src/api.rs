@@ -3,6 +3,7 @@
 //! ```text
 //! GET /api/v1/records        records in the order of the log: a change feed       {records, next, cursor}
 //! GET /api/v1/records/{id}   one record: answers, conflicts, history, reviews
+//! GET /api/v1/stats          the figures of a year: all records, approved ones, annual tasks
 //! GET /api/v1/logbooks       what the hub holds, with digests
 //! GET /healthz               whether it works
 //! GET /metrics               counts
@@ -45,6 +46,7 @@ pub(crate) fn routes() -> Router<WebState> {
     Router::new()
         .route("/api/v1/records", get(records))
         .route("/api/v1/records/{id}", get(record))
+        .route("/api/v1/stats", get(stats))
         .route("/api/v1/logbooks", get(logbooks))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
@@ -65,6 +67,14 @@ async fn record(State(state): State<WebState>, Path(id): Path<String>, uri: Uri)
     only_path(&uri)?;
     let full = state.full(&id).await?;
     Ok(Json(json::full_json(state.mask(), &full)))
+}
+
+async fn stats(State(state): State<WebState>, uri: Uri) -> Result<Json<Value>, Refusal> {
+    let asked = Asked::only(&uri, &["station", "month", "form", "year"])?;
+    let (filter, year) = (asked.filter()?, asked.year()?);
+    let shared = state.clone();
+    let report = state.read(move |reader| reader.report(shared.mask().forms(), &filter, year)).await?;
+    Ok(Json(report.to_json()))
 }
 
 async fn logbooks(State(state): State<WebState>, uri: Uri) -> Result<Json<Value>, Refusal> {

@@ -27,6 +27,7 @@
 
 mod mask;
 mod query;
+mod report;
 mod row;
 mod words;
 
@@ -46,12 +47,13 @@ use row::Written;
 pub(crate) use mask::HIDDEN;
 pub use mask::{Mask, MaskError, Personal};
 pub use query::{Counts, Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Places, Reader};
+pub use report::Report;
 pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, state_label, state_word};
 pub(crate) use row::{conflict_word, scalar_json};
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 3;
+const SCHEMA_VERSION: i32 = 4;
 /// Records written in one transaction when the model is built anew.
 const REBUILD_BATCH: usize = 500;
 
@@ -80,6 +82,7 @@ CREATE TABLE record (
     heads TEXT NOT NULL,
     fields TEXT NOT NULL,
     repeats TEXT NOT NULL,
+    approved TEXT,
     checksum BLOB NOT NULL
 );
 CREATE INDEX record_feed ON record (touched, id);

@@ -190,7 +190,7 @@ impl Reader {
     }
 
     /// A query leaves nothing behind when it panics.
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

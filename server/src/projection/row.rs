@@ -1,6 +1,6 @@
 //! One record as a row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use qianmo_forms::FormSet;
 use qianmo_protocol::change::Scalar;
-use qianmo_protocol::ids::DocId;
+use qianmo_protocol::ids::{ChangeHash, DocId};
 use qianmo_protocol::record::{ConflictKind, FieldConflict, RowKey, RowView};
 use qianmo_protocol::review::ReviewStatus;
-use qianmo_replica::replica::{RecordRow, Replica};
+use qianmo_replica::replica::{RecordRow, Replica, ReplicaError};
 
 use super::ProjectionError;
 use super::words::{self, Cutter};
@@ -62,6 +62,8 @@ pub struct ProjectedRecord {
     pub fields: Value,
     /// Its repeats: rows by key, each with `removed` and `cells`. Not masked.
     pub repeats: Value,
+    /// Its fields as they were approved, where it was changed since: what official figures count. Not masked.
+    pub approved: Option<Value>,
 }
 
 /// The word for a review state in the API and the database.
@@ -138,7 +140,20 @@ impl RowConflict {
 }
 
 impl ProjectedRecord {
-    /// What the replica says of a record.
+    /// What the replica says of a record now; `None` if it is gone.
+    ///
+    /// # Errors
+    /// [`ReplicaError`].
+    pub fn read(replica: &Replica, id: &DocId) -> Result<Option<Self>, ReplicaError> {
+        let Some(row) = replica.record_row(id)? else { return Ok(None) };
+        let mut record = Self::of(&row);
+        if row.review.changed_after_approval {
+            record.approved = approved_fields(replica, id)?;
+        }
+        Ok(Some(record))
+    }
+
+    /// What a list's row says of a record; without what was approved.
     #[must_use]
     pub fn of(row: &RecordRow) -> Self {
         let root = &row.view.root;
@@ -159,6 +174,7 @@ impl ProjectedRecord {
             heads: row.heads.iter().map(ToString::to_string).collect(),
             fields: cells_json(&row.view.fields),
             repeats: repeats_json(&row.view.repeats),
+            approved: None,
         }
     }
 
@@ -180,8 +196,18 @@ impl ProjectedRecord {
             heads: Vec::new(),
             fields: json!({}),
             repeats: json!({}),
+            approved: None,
         }
     }
+}
+
+/// The fields of the version that the latest approvals name.
+fn approved_fields(replica: &Replica, id: &DocId) -> Result<Option<Value>, ReplicaError> {
+    let (Some(detail), Some(document)) = (replica.record(id)?, replica.document(id)?) else { return Ok(None) };
+    let latest = detail.reviews.iter().filter(|review| detail.row.review.latest.contains(&review.id));
+    let named: BTreeSet<ChangeHash> = latest.flat_map(|review| review.event.heads.iter().copied()).collect();
+    let heads: Vec<ChangeHash> = named.into_iter().filter(|head| document.contains(head)).collect();
+    Ok(document.view_at(&heads).ok().map(|view| cells_json(&view.fields)))
 }
 
 /// What was written of a record.
@@ -201,8 +227,7 @@ pub(super) fn write(
     id: &DocId,
     commit: u64,
 ) -> Result<Written, ProjectionError> {
-    let row = replica.record_row(id)?;
-    let record = row.map_or_else(|| ProjectedRecord::gone(*id, commit), |row| ProjectedRecord::of(&row));
+    let record = ProjectedRecord::read(replica, id)?.unwrap_or_else(|| ProjectedRecord::gone(*id, commit));
     let number = upsert(connection, &record)?;
     index(connection, forms, number, &record)?;
     Ok(if record.is_gone { Written::Gone } else { Written::Shown })
@@ -212,11 +237,11 @@ pub(super) fn write(
 fn upsert(connection: &Connection, record: &ProjectedRecord) -> Result<i64, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO record (id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
-         state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+         state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum, approved) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
          ON CONFLICT (id) DO UPDATE SET gone = ?2, touched = ?3, logbook = ?4, station = ?5, month = ?6, form = ?7, \
          form_version = ?8, author = ?9, created_at = ?10, state = ?11, changed_after_approval = ?12, conflicts = ?13, \
-         conflict_list = ?14, heads = ?15, fields = ?16, repeats = ?17, checksum = ?18 RETURNING number",
+         conflict_list = ?14, heads = ?15, fields = ?16, repeats = ?17, checksum = ?18, approved = ?19 RETURNING number",
     )?;
     let values = params![
         record.id.0,
@@ -237,6 +262,7 @@ fn upsert(connection: &Connection, record: &ProjectedRecord) -> Result<i64, rusq
         record.fields.to_string(),
         record.repeats.to_string(),
         checksum(record),
+        record.approved.as_ref().map(ToString::to_string),
     ];
     statement.query_row(values, |row| row.get(0))
 }
@@ -268,7 +294,7 @@ fn checksum(record: &ProjectedRecord) -> [u8; 16] {
 
 /// The columns of a record, in the order [`read`] takes them.
 pub(super) const COLUMNS: &str = "id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
-                                  state, changed_after_approval, conflict_list, heads, fields, repeats";
+                                  state, changed_after_approval, conflict_list, heads, fields, repeats, approved";
 
 pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite::Error> {
     let heads: String = row.get(13)?;
@@ -291,6 +317,7 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite:
         heads: heads.split_whitespace().map(ToOwned::to_owned).collect(),
         fields: json(row.get(14)?),
         repeats: json(row.get(15)?),
+        approved: row.get::<_, Option<String>>(16)?.map(json),
     })
 }
 
@@ -301,8 +328,8 @@ pub(super) fn are_sound(connection: &Connection) -> Result<bool, rusqlite::Error
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let record = read(row)?;
-        let count = usize::try_from(row.get::<_, i64>(16)?).ok();
-        if row.get::<_, [u8; 16]>(17)? != checksum(&record) || count != Some(record.conflicts.len()) {
+        let count = usize::try_from(row.get::<_, i64>(17)?).ok();
+        if row.get::<_, [u8; 16]>(18)? != checksum(&record) || count != Some(record.conflicts.len()) {
             return Ok(false);
         }
     }

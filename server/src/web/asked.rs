@@ -24,11 +24,16 @@ pub(crate) struct Asked {
 impl Asked {
     /// Reads a query that may hold the filters and these parameters.
     pub(crate) fn read(uri: &Uri, others: &[&str]) -> Result<Self, Refusal> {
+        Self::only(uri, &[&FILTERS, others].concat())
+    }
+
+    /// Reads a query that may hold just these parameters.
+    pub(crate) fn only(uri: &Uri, known: &[&str]) -> Result<Self, Refusal> {
         let pairs =
             Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| Refusal::parameter(Fault::Value, "query"))?;
         let mut values = BTreeMap::new();
         for (name, value) in pairs.0 {
-            if !FILTERS.contains(&name.as_str()) && !others.contains(&name.as_str()) {
+            if !known.contains(&name.as_str()) {
                 return Err(Refusal::parameter(Fault::Unknown, &shortened(&name)));
             }
             if value.is_empty() {
@@ -58,6 +63,12 @@ impl Asked {
             only_conflicts: self.flag("conflicts")?,
             only_changed: self.flag("changed")?,
         })
+    }
+
+    /// A year, of four digits.
+    pub(crate) fn year(&self) -> Result<Option<i16>, Refusal> {
+        let is_year = |text: &str| text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+        Ok(self.checked("year", is_year)?.and_then(|text| text.parse().ok()))
     }
 
     /// Most records wanted.

@@ -157,6 +157,33 @@ async fn one_record_tells_answers_conflicts_history_and_reviews_masked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn figures_count_what_was_approved_as_it_was_approved() {
+    let office = Office::open(sample(7, 5).world).await;
+    let told = office.get("/api/v1/stats").await.json();
+    assert_eq!(told["year"], json!(2025));
+    let accepted = &told["accepted_aggregates"];
+    assert_eq!(accepted["records"], json!(11));
+    assert_eq!(
+        accepted["by_review_state"],
+        json!({ "approved": 2, "pending": 8, "returned": 1 }),
+        "disagreed is pending"
+    );
+    assert_eq!(accepted["by_crop"]["pear"], json!(1));
+    let approved = &told["approved_aggregates"];
+    assert_eq!(approved["by_crop"], json!({ "peach": 2 }), "what was changed after approval does not count yet");
+    assert_eq!((&approved["satisfaction_n"], &approved["satisfaction_avg"]), (&json!(2), &json!(5.0)));
+    assert_eq!((&approved["distinct_targets"], &approved["photo_count_sum"]), (&json!(1), &json!(6)));
+    assert_eq!(told["approved_task_completion"], json!({}));
+
+    let may = office.get("/api/v1/stats?year=2025&month=2025-05").await.json();
+    assert_eq!(may["accepted_aggregates"]["records"], json!(5));
+    assert_eq!(office.get("/api/v1/stats?year=2024").await.json()["accepted_aggregates"]["records"], json!(0));
+    for wrong in ["year=25", "year=twenty", "state=approved", "text=%E6%A1%83"] {
+        assert_eq!(office.get(&format!("/api/v1/stats?{wrong}")).await.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn logbooks_and_health_say_what_the_hub_holds() {
     let office = Office::open(sample(5, 3).world).await;
     let told = office.get("/api/v1/logbooks").await.json();

@@ -182,6 +182,7 @@ pub(crate) fn sample(seed: u64, plain: usize) -> Sample {
         world.meet(tablet);
     }
     world.edit(&mut tablet_a, changed, "advice", "雨前完成套袋，套袋前喷一次保护剂。");
+    world.edit(&mut tablet_a, changed, "crop_id", "pear");
     world.meet(&mut tablet_a);
     Sample { world, conflict, approved, returned, changed, disagreed, script, plain }
 }

@@ -23,7 +23,7 @@ fn position(world: &World) -> Position {
 fn expected(world: &World) -> BTreeMap<DocId, ProjectedRecord> {
     let replica = world.core.replica();
     let all = replica.all_records().unwrap();
-    all.iter().filter_map(|id| Some((*id, ProjectedRecord::of(&replica.record_row(id).unwrap()?)))).collect()
+    all.iter().filter_map(|id| Some((*id, ProjectedRecord::read(replica, id).unwrap()?))).collect()
 }
 
 /// Everything after a place, three at a time: the records and the place after the last.
