@@ -26,6 +26,25 @@ pub(crate) fn submit(
     today: Option<qianmo_forms::Date>,
     rng: &mut dyn RngCore,
 ) -> Result<Stored, WriteError> {
+    placed(form, given, &Context { mode: Mode::Submit, today }, rng)
+}
+
+/// As [`submit`], for a record that comes from a ledger: what it should have and has not stops nothing.
+pub(crate) fn import(
+    form: &Form,
+    given: &BTreeMap<String, FieldValue>,
+    today: Option<qianmo_forms::Date>,
+    rng: &mut dyn RngCore,
+) -> Result<Stored, WriteError> {
+    placed(form, given, &Context { mode: Mode::Import, today }, rng)
+}
+
+fn placed(
+    form: &Form,
+    given: &BTreeMap<String, FieldValue>,
+    context: &Context,
+    rng: &mut dyn RngCore,
+) -> Result<Stored, WriteError> {
     let mut faults = Vec::new();
     let mut values = Values::new();
     for (path, value) in given {
@@ -36,13 +55,13 @@ pub(crate) fn submit(
             Err(fault) => faults.push(fault),
         }
     }
-    let judged = validate(form, &values, &Context { mode: Mode::Submit, today });
+    let judged = validate(form, &values, context);
     let broken: BTreeSet<String> = faults.iter().map(|fault| fault.path.clone()).collect();
     faults.extend(judged.errors.into_iter().filter(|fault| !broken.contains(&fault.path)).map(field_fault));
     if !faults.is_empty() {
         return Err(WriteError::Invalid { faults });
     }
-    let asked = relevance(form, &values, today);
+    let asked = relevance(form, &values, context.today);
     let mut stored = Stored::default();
     for repeat in form.repeats() {
         stored.repeats.insert(repeat.name.clone(), BTreeMap::new());

@@ -3,6 +3,7 @@
 //! Reads answer at once: they wait for the store's thread, which is microseconds unless it is taking in many records.
 //! Writes are durable when they return. The network is the driver's business; nothing but [`FieldClient::enroll`] needs it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::calendar::{Clock, system_clock};
 use crate::config::ClientConfig;
 use crate::draft::{
-    ConflictChoice, Decision, DraftInput, DraftView, FieldEdit, RecordDraft, ReviewNotes, WithdrawReason,
+    ConflictChoice, Decision, DraftInput, DraftView, FieldEdit, ImportRights, ImportedRecord, RecordDraft, ReviewNotes,
+    WithdrawReason,
 };
 use crate::driver::{self, Request, Surroundings};
 use crate::error::{CloseError, EnrollError, OpenError, ReadError, StoreFailure, SyncError, WriteError};
@@ -137,6 +139,25 @@ impl FieldClient {
     /// [`WriteError`]; nothing is kept then, and the draft stays.
     pub async fn create(&self, draft: RecordDraft) -> Result<RecordId, WriteError> {
         self.write(move |owner| owner.create(&draft)).await
+    }
+
+    /// Files records that come from a ledger, a few thousand at a time: many share one frame of the log, and all one sync. What the form
+    /// does not take stops nothing else; the answer has one result for each record, in order. Durable when it returns. Dropping the
+    /// future may leave some filed, each whole: import again by a key of the records' own.
+    ///
+    /// # Errors
+    /// [`WriteError`] when the store fails or there is nobody to write; some records may be filed then.
+    pub async fn import(&self, records: Vec<ImportedRecord>) -> Result<Vec<Result<RecordId, WriteError>>, WriteError> {
+        self.write(move |owner| owner.import(&records)).await
+    }
+
+    /// What the present person may bring in for stations. What is not among it would be held back by the hub.
+    ///
+    /// # Errors
+    /// [`WriteError`] before enrolment, and for a station without a usable code.
+    pub async fn import_rights(&self, stations: BTreeSet<String>) -> Result<ImportRights, WriteError> {
+        let rights = self.inner.owner.ask(move |owner| owner.import_rights(&stations)).await;
+        rights.unwrap_or(Err(WriteError::Closed))
     }
 
     /// Changes fields of a record, all or none, at the version the person was looking at: a value that arrived meanwhile

@@ -3,7 +3,7 @@
 //! A draft is local, durable at every field and may miss anything; it is never a change and never sent. A [`RecordDraft`]
 //! is one about to become a record: it is validated whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_protocol::record;
 use serde::{Deserialize, Serialize};
@@ -132,6 +132,44 @@ impl RecordDraft {
         self.fields.insert(path.to_owned(), value.into());
         self
     }
+}
+
+/// A record that comes from a ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedRecord {
+    /// The record. Its draft, if it names one, is left alone.
+    pub draft: RecordDraft,
+    /// Where its review stood.
+    pub state: ImportedState,
+}
+
+/// Where the review of a ledger's record stood. All but the first two become an event that is marked as imported, which only
+/// coordinators may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ImportedState {
+    /// Not handed in: a draft of the ledger.
+    Unsubmitted,
+    /// Handed in now by whoever imports, like any new record.
+    HandedIn,
+    /// Handed in.
+    Pending,
+    /// Approved.
+    Approved,
+    /// Sent back.
+    Returned,
+}
+
+/// What a person may bring in, by what is known here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImportRights {
+    /// Entries of the organisation's directory: stations, people, organisations.
+    pub organisation: bool,
+    /// Stations whose records the person may write.
+    pub records: BTreeSet<String>,
+    /// Stations whose imported states the person may write.
+    pub states: BTreeSet<String>,
+    /// Stations whose directory the person may write.
+    pub directories: BTreeSet<String>,
 }
 
 /// One thing to change in a record.

@@ -56,8 +56,8 @@ pub use client::{FieldClient, Outside};
 pub use codes::HaltReason;
 pub use config::{ClientConfig, Schedule, Timings};
 pub use draft::{
-    ConflictChoice, Decision, DraftInput, DraftView, FieldEdit, FieldValue, Keep, RecordDraft, ReviewNotes,
-    WithdrawReason,
+    ConflictChoice, Decision, DraftInput, DraftView, FieldEdit, FieldValue, ImportRights, ImportedRecord, ImportedState,
+    Keep, RecordDraft, ReviewNotes, WithdrawReason,
 };
 pub use error::{
     CloseError, EnrollError, FieldFault, OpenError, ReadError, StoreFailure, SyncError, TicketRefusal, WriteError,

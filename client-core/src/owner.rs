@@ -21,6 +21,7 @@
 
 mod erase;
 mod held;
+mod import;
 mod open;
 mod read;
 mod review;

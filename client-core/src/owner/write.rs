@@ -184,7 +184,7 @@ impl Owner {
     }
 
     /// Where a new record lives, for good.
-    fn home(&self, form: &Form, station: &StationCode, month: Option<&str>) -> Result<LogbookName, WriteError> {
+    pub(super) fn home(&self, form: &Form, station: &StationCode, month: Option<&str>) -> Result<LogbookName, WriteError> {
         let no_month = |text: &str| WriteError::Code { what: "month (YYYY-MM)", text: text.to_owned() };
         match form.kind() {
             FormKind::Registry => Ok(LogbookName::StationDirectory(station.clone())),
