@@ -3,7 +3,7 @@
 //! Every file in `built-in/` is embedded here. A set keeps every version of a form it was given, because a record names the version it was written
 //! with; asking by id alone gives the newest.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use crate::{
     choices::ChoiceLists,
@@ -62,11 +62,20 @@ pub struct FormSet {
 }
 
 impl FormSet {
-    /// The shipped forms. Reads every file anew: call it once and keep the set.
+    /// The shipped forms. Their files are read once in a process; every call gives a set of its own.
     ///
     /// # Errors
     /// A shipped file has a fault; a test holds that none has.
     pub fn built_in() -> Result<Self, FormError> {
+        static SHIPPED: OnceLock<FormSet> = OnceLock::new();
+        if let Some(set) = SHIPPED.get() {
+            return Ok(set.clone());
+        }
+        let set = Self::read_built_in()?;
+        Ok(SHIPPED.get_or_init(|| set).clone())
+    }
+
+    fn read_built_in() -> Result<Self, FormError> {
         let lists = ChoiceLists::built_in()?;
         let mut set = Self::default();
         for text in FORMS {
