@@ -209,9 +209,16 @@ fn visit_marks_personal_data_and_hides_what_only_ledgers_have() {
 fn examples_of_the_reference_have_no_fault() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/forms.md")).unwrap();
     let examples: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 4);
     assert_eq!(Form::parse(examples[0], &lists()).unwrap().id(), "plot");
     assert_eq!(ChoiceList::parse(examples[1]).unwrap().id(), "solved");
+    let mut files = FormFiles::default();
+    files.add(FileKind::Overlay, "overlays/visit.toml", examples[2].as_bytes().to_vec());
+    files.add(FileKind::Overlay, "overlays/crop.toml", examples[3].as_bytes().to_vec());
+    assert_eq!(FormSet::with_local(&files).unwrap().get("visit").unwrap().version(), 65_537);
+    for form in FormSet::built_in().unwrap().iter() {
+        assert!(page.contains(&format!("`{}`", form.id())), "{} is not in the reference", form.id());
+    }
     for line in explained(&bad_form())
         .iter()
         .filter(|line| line.contains("onsight") || line.contains("circle") || line.contains("byte 11"))
