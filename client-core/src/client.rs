@@ -76,7 +76,7 @@ impl FieldClient {
 
     async fn open_over(config: ClientConfig, network: Arc<dyn Network>, clock: Clock) -> Result<Self, OpenError> {
         let not_started = |error: &dyn std::error::Error| OpenError::Start(StoreFailure::of(error));
-        let forms = Arc::new(FormSet::built_in().map_err(|error| not_started(&error))?);
+        let forms = Arc::new(FormSet::open(config.forms_dir.as_deref()).map_err(OpenError::Forms)?);
         let shared = Arc::new(Shared::new());
         let (driver, requests) = mpsc::unbounded_channel();
         // Weak, so that the driver ends when the last handle is gone, and the owner after it.

@@ -10,6 +10,8 @@ use qianmo_forms::Lang;
 pub struct ClientConfig {
     /// The folder of everything this device keeps. One process at a time.
     pub data_dir: PathBuf,
+    /// The folder of the district's own forms and changes to the shipped ones; `None`: the shipped forms as they are.
+    pub forms_dir: Option<PathBuf>,
     /// What people call the device. Told to the hub when it enrols, never written into a log.
     pub label: String,
     /// The language of messages that are made here.
@@ -32,6 +34,7 @@ impl ClientConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
+            forms_dir: None,
             label: String::new(),
             lang: Lang::Zh,
             schedule: Schedule::Automatic,
@@ -46,6 +49,13 @@ impl ClientConfig {
     #[must_use]
     pub fn label(mut self, label: &str) -> Self {
         label.clone_into(&mut self.label);
+        self
+    }
+
+    /// With a district's folder of forms.
+    #[must_use]
+    pub fn forms_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.forms_dir = Some(folder.into());
         self
     }
 

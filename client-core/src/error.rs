@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use qianmo_forms::Label;
+use qianmo_forms::{FormError, Label};
 use qianmo_replica::replica::ReplicaError;
 
 use crate::codes::HaltReason;
@@ -55,7 +55,10 @@ pub enum OpenError {
     /// The record store cannot be opened.
     #[error("the record store cannot be opened")]
     Store(#[source] StoreFailure),
-    /// The built-in forms cannot be read, or a thread cannot be started.
+    /// The district's folder of forms has faults: without it records would be judged by other rules, so nothing opens.
+    #[error("the forms have faults")]
+    Forms(#[source] FormError),
+    /// A thread cannot be started.
     #[error("the core cannot start")]
     Start(#[source] StoreFailure),
 }

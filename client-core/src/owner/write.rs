@@ -2,7 +2,7 @@
 //!
 //! One act of a person is one frame: a new record, its submission and the end of its draft stand or fall together.
 
-use qianmo_forms::{Form, FormKind};
+use qianmo_forms::{Form, FormKind, RegistryHome};
 use qianmo_protocol::ids::{ChangeHash, Code, DocId, LogbookName, PersonCode, StationCode};
 use qianmo_protocol::record::{self, AuthorError, AuthoredChange, Document, Origin, RecordRoot, Resolution};
 use qianmo_protocol::review::{ReviewKind, ReviewStatus};
@@ -115,10 +115,8 @@ impl Owner {
     }
 
     pub(super) fn form_of(&self, root: &RecordRoot) -> Result<&Form, WriteError> {
-        let forms = &self.setup.forms;
-        let form = forms.get_version(root.form.as_str(), root.form_version);
-        form.or_else(|| forms.get(root.form.as_str()))
-            .ok_or_else(|| WriteError::UnknownForm { form: root.form.to_string() })
+        let form = self.setup.forms.for_record(root.form.as_str(), root.form_version);
+        form.ok_or_else(|| WriteError::UnknownForm { form: root.form.to_string() })
     }
 
     pub(crate) fn save_draft(&mut self, id: DraftId, input: &DraftInput) -> Result<(), WriteError> {
@@ -187,7 +185,10 @@ impl Owner {
     pub(super) fn home(&self, form: &Form, station: &StationCode, month: Option<&str>) -> Result<LogbookName, WriteError> {
         let no_month = |text: &str| WriteError::Code { what: "month (YYYY-MM)", text: text.to_owned() };
         match form.kind() {
-            FormKind::Registry => Ok(LogbookName::StationDirectory(station.clone())),
+            FormKind::Registry => Ok(match form.home() {
+                RegistryHome::Station => LogbookName::StationDirectory(station.clone()),
+                RegistryHome::Organisation => LogbookName::OrgDirectory,
+            }),
             FormKind::Record => {
                 let month = match month {
                     Some(text) => Month::parse(text).ok_or_else(|| no_month(text))?,

@@ -73,6 +73,7 @@ pub(crate) enum Command {
     Sync(Sync),
     Status(Status),
     Export(Export),
+    Forms(Forms),
 }
 
 #[derive(Debug, Args)]
@@ -349,6 +350,38 @@ pub(crate) struct Export {
 pub(crate) enum Format {
     Json,
     Csv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forms {
+    #[command(subcommand)]
+    pub(crate) act: Option<FormsAct>,
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) with: Option<PathBuf>,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FormsAct {
+    Show(FormsShow),
+    Check(FormsCheck),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormsShow {
+    #[arg(value_name = "FORM")]
+    pub(crate) form: String,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormsCheck {
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `field=value`.

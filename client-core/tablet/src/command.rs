@@ -5,6 +5,7 @@ pub(crate) mod edit;
 pub(crate) mod enroll;
 pub(crate) mod export;
 pub(crate) mod fill;
+pub(crate) mod forms;
 pub(crate) mod list;
 pub(crate) mod new;
 pub(crate) mod resolve;

@@ -142,12 +142,13 @@ impl<'a> Dialogue<'a> {
         let asked = relevance(form, &self.values, self.start.today);
         let mut stops = Vec::new();
         for section in form.sections() {
-            let fields = form.fields_in(&section.name).filter(|field| asked.contains(&field.name));
+            let fields = form.fields_in(&section.name).filter(|field| !field.hidden && asked.contains(&field.name));
             stops.extend(fields.map(|field| Stop::Field(field.name.clone())));
             for repeat in form.repeats().iter().filter(|r| r.section == section.name && asked.contains(&r.name)) {
                 let rows = self.rows(&repeat.name);
                 for row in &rows {
-                    let paths = repeat.fields().iter().map(|field| format!("{}/{row}/{}", repeat.name, field.name));
+                    let fields = repeat.fields().iter().filter(|field| !field.hidden);
+                    let paths = fields.map(|field| format!("{}/{row}/{}", repeat.name, field.name));
                     stops.extend(paths.filter(|path| asked.contains(path)).map(Stop::Field));
                 }
                 if rows.len() < usize::from(repeat.max_rows) {

@@ -70,6 +70,12 @@ impl Environment {
             .or_else(|| below("HOME", ".local/share/qianmo"))
     }
 
+    /// The folder of the district's forms: where the environment says, or `forms` beside the data if that is there.
+    pub(crate) fn forms_dir(&self, data: Option<&Path>) -> Option<PathBuf> {
+        let beside = || data.map(|data| data.join("forms")).filter(|folder| folder.is_dir());
+        self.var("QIANMO_FORMS").map(PathBuf::from).or_else(beside)
+    }
+
     /// What the machine is called.
     pub(crate) fn machine_name(&self) -> Option<&str> {
         ["HOSTNAME", "COMPUTERNAME"].into_iter().find_map(|name| self.var(name))

@@ -114,6 +114,7 @@ pub(crate) fn of_open(error: &OpenError, folder: &Path, messages: Messages) -> T
         OpenError::Identity(_) => Told::new(Exit::Failed, messages.with("error-identity", &[("folder", place.into())]))
             .why(chain(error))
             .next(messages.text("next-identity")),
+        OpenError::Forms(error) => crate::command::forms::faulty(error, Some(folder), messages),
         OpenError::Store(_) | OpenError::Start(_) => {
             let mut told = store(error, messages);
             told.what = messages.with("error-open", &[("folder", place.into())]);

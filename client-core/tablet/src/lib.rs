@@ -66,6 +66,7 @@ pub use exit::Exit;
 pub use terminal::Terminal;
 
 use cli::{Cli, Command};
+use command::forms::Bench;
 use failure::{Failure, Told};
 use message::Messages;
 use work::{Setting, Work};
@@ -181,6 +182,11 @@ fn block_on(
     messages: Messages,
     terminal: &mut Terminal<'_>,
 ) -> Result<Exit, Failure> {
+    if let Command::Forms(asked) = &cli.command {
+        let folder = environment.forms_dir(environment.data_dir(cli.global.data.as_deref()).as_deref());
+        let mut bench = Bench { messages, terminal, folder, columns: environment.columns() };
+        return command::forms::run(&mut bench, asked).map(|()| Exit::Done);
+    }
     let folder = environment
         .data_dir(cli.global.data.as_deref())
         .ok_or_else(|| Told::new(Exit::Usage, messages.text("error-data-dir")).next(messages.text("next-data-dir")))?;
@@ -222,5 +228,7 @@ async fn perform(work: &mut Work<'_, '_>, command: &Command) -> Result<(), Failu
         Command::Sync(asked) => command::sync::run(work, asked).await,
         Command::Status(asked) => command::status::run(work, asked),
         Command::Export(asked) => command::export::run(work, asked),
+        // Was done before the core opened: it needs none.
+        Command::Forms(_) => Ok(()),
     }
 }

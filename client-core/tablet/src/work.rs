@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use qianmo_client_core::{
-    ClientConfig, Cursor, Diagnostics, DraftView, FieldClient, RecordFilter, RecordId, RecordRow, RecordView, Schedule,
-    Whoami,
+    ClientConfig, Cursor, Diagnostics, DraftView, FieldClient, OpenError, RecordFilter, RecordId, RecordRow, RecordView,
+    Schedule, Whoami,
 };
 use qianmo_forms::{Form, FormSet, Lang};
 
@@ -57,8 +57,13 @@ impl<'t, 'io> Work<'t, 'io> {
             .label(setting.label.as_deref().or(machine).unwrap_or("qianmo"))
             .schedule(setting.schedule);
         config.lang = messages.lang();
-        let client =
-            FieldClient::open(config).await.map_err(|error| failure::of_open(&error, &setting.folder, messages))?;
+        config.forms_dir = setting.environment.forms_dir(Some(&setting.folder));
+        let forms_dir = config.forms_dir.clone();
+        let client = FieldClient::open(config).await.map_err(|error| {
+            // Faults of forms are told with the folder of the forms.
+            let folder = forms_dir.as_deref().filter(|_| matches!(error, OpenError::Forms(_)));
+            failure::of_open(&error, folder.unwrap_or(&setting.folder), messages)
+        })?;
         let forms = client.forms();
         let (now_ms, columns) = (setting.environment.now_ms(), setting.environment.columns());
         let work = Self { client, forms, messages, terminal, now_ms, columns };

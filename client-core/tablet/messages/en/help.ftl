@@ -193,3 +193,27 @@ help-export-examples =
       qianmo export --format json --form visit
 
     A CSV opens in any spreadsheet; text that looks like a formula gets an apostrophe and is not run.
+
+help-forms = See the forms and what they ask; check form files
+help-forms-with = the organisation's own folder of forms; otherwise QIANMO_FORMS, otherwise `forms` in the data folder
+help-forms-examples =
+    Examples:
+      qianmo forms                            the forms, and how many fields each has
+      qianmo forms show demo                  every field and rule of a form, in both languages
+      qianmo forms check soil.toml            check a form that someone wrote; every fault is explained
+      qianmo forms check /etc/qianmo/forms    check a whole folder: forms, lists, overlays
+
+    Needs no enrolment and opens no data. How to write a form: docs/forms.md.
+help-forms-show = Show every field, type and rule of a form
+help-forms-show-examples =
+    Examples:
+      qianmo forms show visit
+      qianmo forms show Demonstration --json
+help-forms-check = Check forms, lists and overlays: every fault, and what to do about it
+help-forms-check-files = files or folders to check; several may be named, so that a list is checked with the form that uses it
+help-forms-check-examples =
+    Examples:
+      qianmo forms check soil.toml lists/texture.toml
+      qianmo forms check /etc/qianmo/forms --json
+
+    Ends with 5 if there is a fault.

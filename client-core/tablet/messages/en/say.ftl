@@ -284,3 +284,36 @@ error-empty-comment = the comment is empty
 next-empty-comment = write it after the id, or use --field FIELD=NOTE
 error-at-for-one = --at is for one record
 next-at-for-one = leave --at out, or name one record
+
+# Forms
+form-registry-station = directory (station)
+form-registry-organisation = directory (organisation)
+column-version = version
+column-fields = fields
+column-required = required
+column-personal = personal
+column-hidden = hidden
+forms-next = { $forms } forms, { $lists } lists. See one: qianmo forms show FORM
+forms-show-about = version { $version }; { $kind }
+forms-show-feeds = feeds the indicators: { $indicators }
+forms-show-rows = { $min } to { $max } rows
+forms-show-hint = hint: { $rule }
+forms-show-choices = choices: { $rule }
+forms-show-required-when = required when: { $rule }
+forms-show-relevant = asked when: { $rule }
+forms-show-range = range: { $rule }
+forms-show-constraint = constraint: { $rule }
+forms-show-warning = warns when: { $rule }
+forms-show-message = says: { $rule }
+forms-show-indicators = feeds: { $rule }
+forms-mark-required = required
+forms-mark-personal = personal
+forms-mark-hidden = hidden
+forms-check-form = { $file }: form { $id }, { $count } fields, no fault
+forms-check-list = { $file }: list { $id }, { $count } choices, no fault
+forms-check-overlay = { $file }: changes { $id }, which then has { $count } entries, no fault
+forms-check-shipped-name = {"  "}in an organisation's folder its id has to begin with { $prefix }
+forms-check-failed = { $count } faults in { $files } files
+next-forms-check = change what the → lines say, then check again
+error-forms-faulty = the folder of forms { $folder } has { $count } faults; nothing was opened
+next-forms-faulty = see every fault and what to do: qianmo forms check { $folder }

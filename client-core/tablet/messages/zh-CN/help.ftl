@@ -193,3 +193,27 @@ help-export-examples =
       qianmo export --format json --form visit
 
     CSV 可直接用表格软件打开；像公式的文字前面会加撇号，不会被执行。
+
+help-forms = 看有哪些表单、各问什么；检查写好的表单文件
+help-forms-with = 本单位自己的表单文件夹；不写则为 QIANMO_FORMS，其次数据文件夹里的 forms
+help-forms-examples =
+    例子：
+      qianmo forms                            列出表单和项数
+      qianmo forms show demo                  一张表单的全部项目和规则，中英文都有
+      qianmo forms check 测土.toml            检查别人写的表单，说明每一处错误
+      qianmo forms check /etc/qianmo/forms    检查整个文件夹：表单、lists、overlays
+
+    不需要登记，也不打开本机数据。表单怎么写：docs/forms.md。
+help-forms-show = 看一张表单的全部项目、类型和规则
+help-forms-show-examples =
+    例子：
+      qianmo forms show visit
+      qianmo forms show 示范推广 --json
+help-forms-check = 检查表单、列表和调整文件，说明每一处错误和怎么改
+help-forms-check-files = 要检查的文件或文件夹；可以写几个，列表和用它的表单一起检查
+help-forms-check-examples =
+    例子：
+      qianmo forms check 测土.toml lists/土质.toml
+      qianmo forms check /etc/qianmo/forms --json
+
+    有错误时退出码为5。

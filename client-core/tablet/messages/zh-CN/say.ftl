@@ -272,3 +272,36 @@ error-empty-comment = 留言是空的
 next-empty-comment = 在编号后写上内容，或用 --field 项目=意见
 error-at-for-one = --at 只能用于一条记录
 next-at-for-one = 去掉 --at，或只写一个编号
+
+# 表单
+form-registry-station = 名录（站点）
+form-registry-organisation = 名录（单位）
+column-version = 版本
+column-fields = 项数
+column-required = 必填
+column-personal = 个人信息
+column-hidden = 隐藏
+forms-next = { $forms }张表单，{ $lists }个列表。看一张：qianmo forms show 表单
+forms-show-about = 第{ $version }版；{ $kind }
+forms-show-feeds = 计入指标：{ $indicators }
+forms-show-rows = { $min }到{ $max }条
+forms-show-hint = 提示：{ $rule }
+forms-show-choices = 选项：{ $rule }
+forms-show-required-when = 必填，当：{ $rule }
+forms-show-relevant = 才问，当：{ $rule }
+forms-show-range = 范围：{ $rule }
+forms-show-constraint = 约束：{ $rule }
+forms-show-warning = 提醒，当：{ $rule }
+forms-show-message = 说：{ $rule }
+forms-show-indicators = 计入指标：{ $rule }
+forms-mark-required = 必填
+forms-mark-personal = 个人信息
+forms-mark-hidden = 隐藏
+forms-check-form = { $file }：表单 { $id }，{ $count }项，没有错误
+forms-check-list = { $file }：列表 { $id }，{ $count }个选项，没有错误
+forms-check-overlay = { $file }：对 { $id } 的调整，调整后{ $count }项，没有错误
+forms-check-shipped-name = {"  "}放进本单位的表单文件夹时，编号要以 { $prefix } 开头
+forms-check-failed = { $files }个文件里有{ $count }处错误
+next-forms-check = 照 → 后面的话改，再检查一次
+error-forms-faulty = 表单文件夹 { $folder } 有{ $count }处错误，没有打开
+next-forms-faulty = 看全部错误和怎么改：qianmo forms check { $folder }
