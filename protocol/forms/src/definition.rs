@@ -15,7 +15,7 @@
 //!
 //! # Limits
 //!
-//! [`FILE_BYTES_MAX`], [`FIELDS_MAX`], [`SECTIONS_MAX`], [`REPEATS_MAX`], [`RULES_MAX`].
+//! [`FILE_BYTES_MAX`], [`FORM_ID_CHARS_MAX`], [`FIELDS_MAX`], [`SECTIONS_MAX`], [`REPEATS_MAX`], [`RULES_MAX`].
 //!
 //! # Failure
 //!
@@ -38,6 +38,8 @@ pub use fault::{FormError, FormFault, FormFaultKind};
 pub const FILE_BYTES_MAX: usize = 256 * 1_024;
 /// The most fields of a form, those of its repeats included.
 pub const FIELDS_MAX: usize = 512;
+/// The longest id of a form: records name it with a code, and the protocol bounds codes.
+pub const FORM_ID_CHARS_MAX: usize = 24;
 /// The most sections of a form.
 pub const SECTIONS_MAX: usize = 64;
 /// The most repeats of a form.

@@ -17,6 +17,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::text::Label;
 use crate::vocabulary::Vocabulary;
 
 /// Shortest visit that raises no question, in minutes.
@@ -86,6 +87,23 @@ impl Flag {
             Self::OutOfSeason => "out_of_season",
             Self::ShortVisit => "short_visit",
             Self::TimeOverlap => "time_overlap",
+        }
+    }
+
+    /// What a reviewer is told: what was found, not what is wrong.
+    #[must_use]
+    pub fn label(self) -> Label {
+        match self {
+            Self::CopiedText => Label::new("同一段文字用在三天以上", "The same text on three days or more"),
+            Self::CrossStation => Label::new("人员不属于本站", "The person belongs to another station"),
+            Self::GpsFar => Label::new("位置离服务对象超过3公里", "More than 3 km from the target"),
+            Self::LateReport => Label::new("活动7天后才填报", "Reported more than 7 days after"),
+            Self::MissingContent => Label::new("没有服务内容", "Nothing is said of what was done"),
+            Self::MissingCrop => Label::new("没有作物", "No crop"),
+            Self::NoEvidence => Label::new("现场服务没有位置也没有照片", "On site, but neither position nor photo"),
+            Self::OutOfSeason => Label::new("病虫害不在常见月份", "A pest outside its months"),
+            Self::ShortVisit => Label::new("现场不足10分钟", "On site for less than 10 minutes"),
+            Self::TimeOverlap => Label::new("同一人时间重叠", "The same person at two places at once"),
         }
     }
 }

@@ -268,6 +268,7 @@ fn kind_name(kind: &FormFaultKind) -> &'static str {
         FormFaultKind::MissingLabel { .. } => "MissingLabel",
         FormFaultKind::BadName { .. } => "BadName",
         FormFaultKind::BadId { .. } => "BadId",
+        FormFaultKind::NameTooLong { .. } => "NameTooLong",
         FormFaultKind::ReservedName { .. } => "ReservedName",
         FormFaultKind::DuplicateName { .. } => "DuplicateName",
         FormFaultKind::DuplicateForm { .. } => "DuplicateForm",
@@ -304,7 +305,7 @@ fn local_faults() -> FormError {
     FormSet::with_local(&files).unwrap_err()
 }
 
-const KINDS: usize = 37;
+const KINDS: usize = 38;
 
 #[test]
 fn every_kind_of_fault_is_met_by_a_test_file() {
@@ -320,6 +321,7 @@ fn every_kind_of_fault_is_met_by_a_test_file() {
         Form::parse(&too_many, &lists).unwrap_err(),
         again,
         local_faults(),
+        Form::parse(&minimal("").replace("'plot'", &format!("'{}'", "p".repeat(25))), &lists).unwrap_err(),
         FormSet::open(Some(std::path::Path::new("no such folder"))).unwrap_err(),
     ];
     let met: BTreeSet<&str> =

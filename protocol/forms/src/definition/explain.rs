@@ -61,6 +61,7 @@ impl FormFaultKind {
             Self::MissingLabel { lang } => format!("缺少 `{lang}` 的文字"),
             Self::BadName { name } => format!("`{name}` 不能作名称:以小写字母开头,只用小写字母、数字和 `_`,最多64个"),
             Self::BadId { name } => format!("`{name}` 不能作编号:只用字母、数字和 `-`、`_`、`.`、`:`,最多64个"),
+            Self::NameTooLong { name, max } => format!("`{name}`有{}个字符,最多{max}个", name.len()),
             Self::ReservedName { name } => format!("`{name}` 是记录自己用的名称"),
             Self::DuplicateName { name } => format!("`{name}` 用了两次"),
             Self::DuplicateForm { version } => format!("这个表单的第{version}版已经有了"),
@@ -117,7 +118,7 @@ impl FormFaultKind {
             }
             Self::WrongKind { .. } => ("照所说的样子写", "write it as said"),
             Self::MissingLabel { .. } => ("中文 zh 和英文 en 都要写", "write both `zh` and `en`"),
-            Self::BadName { .. } | Self::BadId { .. } | Self::ReservedName { .. } => {
+            Self::BadName { .. } | Self::BadId { .. } | Self::NameTooLong { .. } | Self::ReservedName { .. } => {
                 ("换一个名称", "choose another name")
             }
             Self::DuplicateName { .. } => ("其中一个换名称", "rename one of them"),

@@ -120,6 +120,14 @@ pub enum FormFaultKind {
         /// What stands there.
         name: String,
     },
+    /// The id of a form is longer than records can name it.
+    #[error("`{name}` has {have} characters, at most {max}", have = .name.len())]
+    NameTooLong {
+        /// What stands there.
+        name: String,
+        /// How long it may be.
+        max: usize,
+    },
     /// A name that records keep for themselves.
     #[error("`{name}` is reserved")]
     ReservedName {

@@ -5,8 +5,8 @@ use toml::Table;
 use crate::{choices::ChoiceLists, text::Label};
 
 use super::{
-    FIELDS_MAX, Field, Form, FormError, FormFaultKind, FormKind, NameRule, REPEATS_MAX, RESERVED_NAMES, ROWS_MAX,
-    RegistryHome, Repeat, SECTIONS_MAX, Section, check,
+    FIELDS_MAX, FORM_ID_CHARS_MAX, Field, Form, FormError, FormFaultKind, FormKind, NameRule, REPEATS_MAX,
+    RESERVED_NAMES, ROWS_MAX, RegistryHome, Repeat, SECTIONS_MAX, Section, check,
     field::{self, Position},
     read::{self, Faults, Keys},
 };
@@ -27,6 +27,10 @@ impl Form {
         let id = keys.name(&mut faults, "id", NameRule::Field);
         if let Some(id) = &id {
             faults.rename(id);
+            if id.len() > FORM_ID_CHARS_MAX {
+                let kind = FormFaultKind::NameTooLong { name: id.clone(), max: FORM_ID_CHARS_MAX };
+                faults.push("form", "id", kind);
+            }
         }
         if !keys.has("version") {
             faults.push("form", "version", FormFaultKind::MissingKey);
