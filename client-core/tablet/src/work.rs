@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use qianmo_client_core::{
-    ClientConfig, Cursor, Diagnostics, DraftView, FieldClient, OpenError, RecordFilter, RecordId, RecordRow, RecordView,
-    Schedule, Whoami,
+    ClientConfig, Cursor, Diagnostics, DraftView, FieldClient, OpenError, RecordFilter, RecordId, RecordRow,
+    RecordView, Schedule, Whoami,
 };
 use qianmo_forms::{Form, FormSet, Lang};
 

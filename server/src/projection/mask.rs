@@ -47,7 +47,7 @@ impl Mask {
     /// The form a record follows; of an unknown version, the newest.
     #[must_use]
     pub fn form(&self, form: &str, version: u32) -> Option<&Form> {
-        self.forms.get_version(form, version).or_else(|| self.forms.get(form))
+        self.forms.for_record(form, version)
     }
 
     /// A value as it may be shown. What no form describes is hidden: it may be anything.

@@ -84,7 +84,7 @@ fn answers(form: &Form, fields: &Value) -> Values {
 }
 
 fn form_of<'f>(forms: &'f FormSet, id: &str, version: u32) -> Option<&'f Form> {
-    forms.get_version(id, version).or_else(|| forms.get(id))
+    forms.for_record(id, version)
 }
 
 fn year_of(date: Option<Date>) -> Option<i16> {

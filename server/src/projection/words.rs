@@ -122,7 +122,7 @@ fn quoted(text: &str) -> String {
 
 /// What of a record can be searched: its codes, the answers that are not personal, as people read them.
 pub(super) fn text_of(forms: &FormSet, record: &ProjectedRecord) -> String {
-    let form = forms.get_version(&record.form, record.form_version).or_else(|| forms.get(&record.form));
+    let form = forms.for_record(&record.form, record.form_version);
     let mut lines: Vec<String> = vec![record.author.clone()];
     lines.extend(record.station.clone());
     if let Some(form) = form {

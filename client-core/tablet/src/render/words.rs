@@ -110,7 +110,7 @@ pub(crate) fn states(row: &RecordRow, messages: Messages) -> String {
 
 /// The form a record was written with; if this version does not know it, its newest.
 pub(crate) fn form_of<'f>(forms: &'f FormSet, id: &str, version: u32) -> Option<&'f Form> {
-    forms.get_version(id, version).or_else(|| forms.get(id))
+    forms.for_record(id, version)
 }
 
 /// What a form is called.
