@@ -33,6 +33,8 @@ mod words;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -287,12 +289,34 @@ fn present(core: &HubCore) -> Position {
     Position { epoch: core.epoch(), commit: core.replica().durable_commit().0 }
 }
 
+/// An administrator's word that the model beside a running hub be built anew. Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct RebuildOrder(Arc<AtomicBool>);
+
+impl RebuildOrder {
+    /// Gives the order; it is carried out when the hub's thread next looks at the model.
+    pub fn give(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it is given and not carried out.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn is_done(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 /// Keeps the model beside the hub, on the hub's thread.
 #[derive(Debug)]
 pub struct Projector {
     projection: Projection,
     position: Option<Position>,
     has_failed: bool,
+    rebuild: RebuildOrder,
 }
 
 impl Projector {
@@ -300,7 +324,13 @@ impl Projector {
     #[must_use]
     pub fn new(projection: Projection) -> Self {
         let position = projection.position().unwrap_or(None);
-        Self { projection, position, has_failed: false }
+        Self { projection, position, has_failed: false, rebuild: RebuildOrder::default() }
+    }
+
+    /// The order to build the model anew.
+    #[must_use]
+    pub fn rebuild_order(&self) -> RebuildOrder {
+        self.rebuild.clone()
     }
 }
 
@@ -308,11 +338,20 @@ impl RoundFollower for Projector {
     fn follow(&mut self, core: &mut HubCore) {
         let touched = core.take_touched();
         let position = present(core);
-        if self.has_failed || (touched.is_empty() && self.position == Some(position)) {
+        let is_ordered = self.rebuild.is_open();
+        if !is_ordered && (self.has_failed || (touched.is_empty() && self.position == Some(position))) {
             return;
         }
-        match self.projection.apply(core.replica(), &touched, position) {
-            Ok(()) => self.position = Some(position),
+        let done = if is_ordered {
+            self.projection.rebuild(core.replica(), position)
+        } else {
+            self.projection.apply(core.replica(), &touched, position)
+        };
+        match done {
+            Ok(()) => {
+                (self.position, self.has_failed) = (Some(position), false);
+                self.rebuild.is_done();
+            }
             Err(error) => {
                 self.has_failed = true;
                 let error = &error as &dyn core::error::Error;

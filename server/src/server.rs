@@ -34,7 +34,7 @@ use crate::config::ServerConfig;
 use crate::hub::{Clock, ClockCheck, HubError, HubHandle, HubLimits, HubOpenError, HubStopped, HubThread};
 use crate::listener::{Connections, ListenError, Listener, ListenerConfig};
 use crate::metrics::Metrics;
-use crate::projection::{MaskError, Projection, ProjectionError, Projector};
+use crate::projection::{MaskError, Projection, ProjectionError, Projector, RebuildOrder};
 use crate::registry::{Registry, RegistryError};
 use crate::web::{self, BehindProxy, WebState};
 
@@ -183,6 +183,7 @@ pub struct ServerHandle {
     folder: Folder,
     addresses: Vec<Address>,
     stop: watch::Sender<bool>,
+    rebuild: RebuildOrder,
 }
 
 impl ServerHandle {
@@ -224,6 +225,19 @@ impl ServerHandle {
         // The hub ended its sessions; a connection that is stuck in sending ends here.
         self.connections.close(&device, CloseCode::Revoked);
         Ok(revoked)
+    }
+
+    /// Builds the read model anew from the record store; it answers with what it has meanwhile. Answers whether it is
+    /// done: the log says why not.
+    ///
+    /// # Errors
+    /// [`HubStopped`].
+    pub async fn rebuild_read_model(&self) -> Result<bool, HubStopped> {
+        self.rebuild.give();
+        // The hub's thread looks at the model after each piece of work: after the first of these it is done.
+        self.hub.run(|_, _| ()).await?;
+        self.hub.run(|_, _| ()).await?;
+        Ok(!self.rebuild.is_open())
     }
 
     /// Copies everything into a backup and says so to the tablets.
@@ -284,6 +298,7 @@ impl Server {
         let OpenedHub { core, authority, identity, organisation, .. } = opened;
         let name = Some(config.organisation.name.as_str()).filter(|name| !name.is_empty()).unwrap_or(&organisation);
         let projector = Projector::new(projection);
+        let rebuild = projector.rebuild_order();
         let (hub, thread) =
             HubHandle::spawn(core, options.clock, Some(Box::new(projector))).map_err(BindError::Thread)?;
         let handler = Arc::new(Sessions::new(hub.clone()));
@@ -300,7 +315,7 @@ impl Server {
         let metrics = Metrics::new(listener);
         let state = WebState::new(hub.clone(), &folder, name, proxy, metrics.clone())?;
         tracing::info!(quic = %quic_address, web = %web_address, "the hub listens");
-        let handle = ServerHandle { hub, connections, folder, addresses, stop };
+        let handle = ServerHandle { hub, connections, folder, addresses, stop, rebuild };
         Ok(Self { handle, thread, metrics, web, quic_address, web_address, state })
     }
 

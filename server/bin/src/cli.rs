@@ -83,8 +83,8 @@ pub(crate) enum Command {
     Devices(Listing),
     Revoke(Revoke),
     Confirm(Confirm),
-    /// 状态与计数 State and counts
-    Stats(Listing),
+    Stats(Stats),
+    Rebuild(Rebuild),
     Export(Export),
     Verify(Verify),
     Backup(Backup),
@@ -213,6 +213,35 @@ impl Role {
 /// A list or counts.
 #[derive(Debug, Args)]
 pub(crate) struct Listing {
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// 状态与统计 State, counts and the figures of a year
+///
+/// 统计只算通过审核的记录;已通过又改动的,按通过时的内容算。
+/// Official figures count approved records only, as they were approved.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(verbatim_doc_comment)]
+#[command(after_help = "Example 示例:\n  qianmo-server stats --year 2025 --json")]
+pub(crate) struct Stats {
+    /// 统计年份;不写则为有记录的最近一年 The year of the figures; without it, the newest there are records of
+    #[arg(long, value_name = "YYYY", value_parser = clap::value_parser!(i16).range(2000..=2199))]
+    pub(crate) year: Option<i16>,
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// 重建查询库 Build the read model anew
+///
+/// 查询库(列表、检索、统计)由日志推出,随时可以重建;记录不受影响。
+/// The read model (lists, search, figures) follows from the log and may be built anew at any time.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(verbatim_doc_comment)]
+#[command(after_help = "Example 示例:\n  qianmo-server rebuild --data ./hub")]
+pub(crate) struct Rebuild {
     /// 输出 JSON Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -95,6 +95,13 @@ pub(crate) enum Request {
     },
     /// State and counts.
     Stats,
+    /// The figures of a year.
+    Figures {
+        /// Which; without it, the newest there are records of.
+        year: Option<i16>,
+    },
+    /// The read model, built anew.
+    Rebuild,
     /// All records into a new file.
     Export {
         /// Which; an absolute path.
@@ -341,6 +348,8 @@ mod tests {
                 | Request::Devices
                 | Request::Confirm { .. }
                 | Request::Stats
+                | Request::Figures { .. }
+                | Request::Rebuild
                 | Request::Export { .. }
                 | Request::Verify
                 | Request::Backup { .. }) => Ok(serde_json::to_value(other)?),

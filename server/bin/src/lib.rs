@@ -75,6 +75,7 @@ fn run(cli: Cli, lang: Lang) -> Result<(), Failure> {
         Command::Revoke(args) => commands::devices::revoke(&common, args, lang),
         Command::Confirm(args) => commands::devices::confirm(&common, args, lang),
         Command::Stats(args) => commands::store::stats(&common, &args, lang),
+        Command::Rebuild(args) => commands::store::rebuild(&common, &args, lang),
         Command::Export(args) => commands::store::export(&common, &args, lang),
         Command::Verify(args) => commands::store::verify(&common, &args, lang),
         Command::Backup(args) => commands::store::backup(&common, &args, lang),

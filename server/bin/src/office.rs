@@ -12,10 +12,11 @@ use std::fs::OpenOptions;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use qianmo_forms::FormSet;
 use qianmo_server::admin::{self, Expected, Folder, FolderError, OpenHubError, VerifyError};
 use qianmo_server::config::{Overrides, ServerConfig};
 use qianmo_server::hub::{ClockCheck, HubCore, HubLimits, HubStopped};
-use qianmo_server::projection::{Personal, Projection, Reader};
+use qianmo_server::projection::{Filter, Personal, Position, Projection, Reader};
 use qianmo_server::protocol::control::{Role, Scope};
 use qianmo_server::protocol::handshake::Address;
 use qianmo_server::protocol::ids::{Code, DeviceId};
@@ -88,6 +89,10 @@ impl Office {
                 let report = report.or_fail(Exit::Failed, no_backup(&to), BACKUP_NEXT);
                 report.and_then(|report| to_value(&BackupAnswer::of(&to, &report)))
             }
+            Job::Figures { year } => {
+                catch_up(&folder, &mut core).and_then(|()| figures(&folder, year)).and_then(|answer| to_value(&answer))
+            }
+            Job::Rebuild => rebuild(&folder, &mut core).and_then(|answer| to_value(&answer)),
             Job::Export { to, personal } => catch_up(&folder, &mut core)
                 .and_then(|()| export(&folder, &to, personal))
                 .and_then(|answer| to_value(&answer)),
@@ -115,6 +120,10 @@ enum Job {
     Backup { to: PathBuf },
     /// Reading the read model.
     Export { to: PathBuf, personal: bool },
+    /// Adding it up.
+    Figures { year: Option<i16> },
+    /// Building it anew.
+    Rebuild,
     /// Reading everything.
     Verify,
 }
@@ -135,6 +144,8 @@ impl Job {
             Request::Revoke { device, reason } => Self::OnCore(Deed::Revoke { device, reason }),
             Request::Confirm { device } => Self::OnCore(Deed::Confirm { device }),
             Request::Stats => Self::OnCore(Deed::Stats),
+            Request::Figures { year } => Self::Figures { year },
+            Request::Rebuild => Self::Rebuild,
             Request::Export { to, personal } => Self::Export { to, personal },
             Request::Backup { to } => Self::Backup { to },
             Request::Verify => Self::Verify,
@@ -208,6 +219,18 @@ impl Desk for LiveDesk {
             Job::Export { to, personal } => {
                 let folder = self.handle.folder().clone();
                 to_value(&beside(move || export(&folder, &to, personal)).await?)
+            }
+            Job::Figures { year } => {
+                let folder = self.handle.folder().clone();
+                to_value(&beside(move || figures(&folder, year)).await?)
+            }
+            Job::Rebuild => {
+                if !self.handle.rebuild_read_model().await.map_err(stopped)? {
+                    let what = "the read model could not be built anew";
+                    return Err(Failure::new(Exit::Failed, what, "look at the hub's log"));
+                }
+                let folder = self.handle.folder().clone();
+                to_value(&beside(move || counted(&folder)).await?)
             }
             Job::Verify => {
                 let folder = self.handle.folder().clone();
@@ -390,6 +413,35 @@ fn catch_up(folder: &Folder, core: &mut HubCore) -> Result<(), Failure> {
         "the read model cannot be used",
         "delete projection.sqlite in the data folder; it is made anew",
     )
+}
+
+const MODEL_NEXT: &str = "run: qianmo-server rebuild";
+
+/// What the read model adds up to.
+fn figures(folder: &Folder, year: Option<i16>) -> Result<Value, Failure> {
+    let failed = "the records cannot be added up";
+    let forms = FormSet::built_in().or_fail(Exit::Failed, failed, "this build is at fault; use another")?;
+    let reader = Reader::open(&folder.projection()).or_fail(Exit::Failed, failed, MODEL_NEXT)?;
+    let report = reader.report(&forms, &Filter::default(), year).or_fail(Exit::Failed, failed, MODEL_NEXT)?;
+    Ok(report.to_json())
+}
+
+/// How many records the read model holds.
+fn counted(folder: &Folder) -> Result<u64, Failure> {
+    let counts = Reader::open(&folder.projection()).and_then(|reader| reader.counts(&Filter::default()));
+    Ok(counts.or_fail(Exit::Failed, "the read model cannot be read", MODEL_NEXT)?.records)
+}
+
+/// Builds the read model of a store that no hub has open anew.
+fn rebuild(folder: &Folder, core: &mut HubCore) -> Result<u64, Failure> {
+    let position = Position { epoch: core.epoch(), commit: core.replica().durable_commit().0 };
+    let built = Projection::open(&folder.projection()).and_then(|mut model| model.rebuild(core.replica(), position));
+    built.or_fail(
+        Exit::Failed,
+        "the read model could not be built anew",
+        "delete projection.sqlite in the data folder, look at the disk, and try again",
+    )?;
+    counted(folder)
 }
 
 /// Writes all records into a file that is not there yet.

@@ -6,11 +6,12 @@ use qianmo_server::hub::ClockCheck;
 use qianmo_server::server::wall_clock;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use serde_json::{Map, Value};
 
-use crate::cli::{Backup, Common, Export, Listing, Restore, Verify};
+use crate::cli::{Backup, Common, Export, Rebuild, Restore, Stats, Verify};
 use crate::commands::absolute;
 use crate::control_socket::Request;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, OrFail as _};
 use crate::lang::Lang;
 use crate::office::{self, BackupAnswer, ExportAnswer, Office, StatsAnswer, VerifyAnswer};
 use crate::screen::{self, Table, line};
@@ -20,17 +21,71 @@ use crate::settings;
 ///
 /// # Errors
 /// The store cannot be read.
-pub(crate) fn stats(common: &Common, args: &Listing, lang: Lang) -> Result<(), Failure> {
+pub(crate) fn stats(common: &Common, args: &Stats, lang: Lang) -> Result<(), Failure> {
     let office = Office::open(common)?;
     let stats: StatsAnswer = office.ask(Request::Stats)?;
+    let figures: Map<String, Value> = office.ask(Request::Figures { year: args.year })?;
     if args.json {
-        return Ok(screen::json(&stats)?);
+        let mut whole = serde_json::to_value(&stats).or_fail(Exit::Failed, "the answer cannot be written down", "")?;
+        if let Some(whole) = whole.as_object_mut() {
+            whole.extend(figures);
+        }
+        return Ok(screen::json(&whole)?);
     }
     let mut table = Table::plain();
     for (zh, en, value) in stats.lines() {
         table.row([lang.label(zh, en), value]);
     }
     line(table.render())?;
+    show_figures(&figures, lang)
+}
+
+/// What a person looks at first; the rest is in `--json`.
+fn show_figures(figures: &Map<String, Value>, lang: Lang) -> Result<(), Failure> {
+    let Some(year) = figures.get("year").and_then(Value::as_i64) else { return Ok(()) };
+    let number = |part: &str, key: &str| {
+        figures
+            .get(part)
+            .and_then(|part| part.get(key))
+            .filter(|value| !value.is_null())
+            .map_or_else(|| "–".to_owned(), ToString::to_string)
+    };
+    let official = |key: &str| number("approved_aggregates", key);
+    line("")?;
+    let title = format!("{year} {}", lang.label("年度统计(通过审核的记录)", "figures (approved records)"));
+    line(title)?;
+    let mut table = Table::plain();
+    let all = format!("{} / {}", official("records"), number("accepted_aggregates", "records"));
+    let sessions = format!("{} · {}", official("training_sessions"), official("training_attendees"));
+    let demands =
+        format!("{} / {} · {}%", official("demands_closed"), official("demands"), official("demand_closure_rate_pct"));
+    let area = format!("{} · {}", official("promoted_area_mu"), official("households_covered"));
+    let satisfaction = format!("{} (n={})", official("satisfaction_avg"), official("satisfaction_n"));
+    for (zh, en, value) in [
+        ("记录(通过/全部)", "records (approved/all)", all),
+        ("服务对象", "service targets", official("distinct_targets")),
+        ("培训(场次·人次)", "training (sessions · attendances)", sessions),
+        ("示范推广(亩·户)", "promoted (mu · households)", area),
+        ("需求(办结/全部·办结率)", "demands (closed/all · rate)", demands),
+        ("平均满意度", "mean satisfaction", satisfaction),
+    ] {
+        table.row([lang.label(zh, en), value]);
+    }
+    line(table.render())?;
+    Ok(())
+}
+
+/// Builds the read model anew.
+///
+/// # Errors
+/// The store cannot be read, or the model not written.
+pub(crate) fn rebuild(common: &Common, args: &Rebuild, lang: Lang) -> Result<(), Failure> {
+    let office = Office::open(common)?;
+    let records: u64 = office.ask(Request::Rebuild)?;
+    if args.json {
+        return Ok(screen::json(&serde_json::json!({ "records": records }))?);
+    }
+    line(format!("{} {records}", lang.label("查询库已重建,记录", "the read model was built anew; records:")))?;
     Ok(())
 }
 
