@@ -38,5 +38,6 @@ pub use purge::{
     DecidedErasure, Erasures, PURGE_DOCUMENTS_MAX, PurgeError, PurgeOrder, PurgePlan, Unsaved, WaitingErasure,
     erasures, purge, purge_plan,
 };
+pub use qianmo_replica::replica::ErasureReach;
 pub use restore::{RestoreError, RestoreReport, restore};
 pub use verify::{Expected, VerifyError, VerifyReport, verify, verify_snapshot};

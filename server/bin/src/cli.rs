@@ -89,6 +89,7 @@ pub(crate) enum Command {
     Verify(Verify),
     Backup(Backup),
     Restore(Restore),
+    Purge(Purge),
     Demo(Demo),
 }
 
@@ -376,6 +377,73 @@ pub(crate) struct Restore {
     pub(crate) confirm_clock: bool,
 }
 
+/// 永久删除记录或服务对象 Erase a record or a service target for good
+///
+/// 应本人要求等情况。删除后不再显示,本机和各平板上的字节随后清除,以后的备份不再含有;不能恢复。
+/// 服务对象连同所有提到过它的记录、审核和评论一起删除,以后送到的也一样。
+/// At the person's request, for instance. It is shown no more, its bytes go from this hub and every tablet, and
+/// later backups lack it. It cannot be taken back. A service target takes along every record, review and comment
+/// that ever referred to it, and those that arrive later.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Without --yes it names what goes and asks. What is in no backup and on no other device goes only with --even-if-unsaved.\n\nExamples 示例:\n  qianmo-server purge 5b0f0c8f2f6b4c55a3d5e1f7a9c00d12 --reason request\n  qianmo-server purge 5b0f0c8f2f6b4c55a3d5e1f7a9c00d12 --target --reason request --yes\n  qianmo-server purge --list      删除过什么,什么还等着 (what was erased, and what waits)"
+)]
+pub(crate) struct Purge {
+    /// 记录编号,32 位 The record's id, 32 digits
+    #[arg(value_name = "RECORD", required_unless_present = "list", requires = "reason")]
+    pub(crate) record: Option<String>,
+    /// 原因 Why
+    #[arg(long, value_enum, conflicts_with = "list")]
+    pub(crate) reason: Option<PurgeReason>,
+    /// 作为服务对象,连同提到它的一切 As a service target, with everything that refers to it
+    #[arg(long, conflicts_with = "list")]
+    pub(crate) target: bool,
+    /// 不再询问 Do not ask
+    #[arg(long, conflicts_with = "list")]
+    pub(crate) yes: bool,
+    /// 没有别的副本也删 Even if it is kept nowhere else
+    #[arg(long, conflicts_with = "list")]
+    pub(crate) even_if_unsaved: bool,
+    /// 输入不是终端也询问 Ask even if the input is no terminal
+    #[arg(long, hide = true)]
+    pub(crate) ask: bool,
+    /// 列出删除过的和等着删除的 List what was erased and what waits
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Why something is erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PurgeReason {
+    /// 本人要求 the person asked for it
+    Request,
+    /// 撤回同意 the consent was withdrawn
+    Consent,
+    /// 保存期满 it was kept long enough
+    Expired,
+    /// 不该收集 it should never have been collected
+    Mistake,
+    /// 其他 something else
+    Other,
+}
+
+impl PurgeReason {
+    /// The code in the control log. A number once given is never given another meaning.
+    pub(crate) const fn code(self) -> u16 {
+        match self {
+            Self::Other => 1,
+            Self::Request => 2,
+            Self::Consent => 3,
+            Self::Expired => 4,
+            Self::Mistake => 5,
+        }
+    }
+}
+
 /// 演示:离线写、并发改、合并、备份 Show everything on this machine
 ///
 /// 一个管理端、三台平板,真的登记、离线写、并发改、同步、备份,逐项核对。
@@ -475,6 +543,8 @@ mod tests {
             "qianmo-server verify /var/backups/qianmo",
             "qianmo-server backup --to /var/backups/qianmo",
             "qianmo-server restore --from /b --data /d",
+            "qianmo-server purge 5b0f0c8f2f6b4c55a3d5e1f7a9c00d12 --reason request --target --yes --json",
+            "qianmo-server purge --list",
             "qianmo-server demo --once --json",
             "qianmo-server demo --data ./d --web 127.0.0.1:8080 --lang en",
         ] {
@@ -493,6 +563,8 @@ mod tests {
             "qianmo-server revoke 1f0c5a7be0d94c22",
             "qianmo-server init --advertise hub",
             "qianmo-server export",
+            "qianmo-server purge",
+            "qianmo-server purge 5b0f0c8f2f6b4c55a3d5e1f7a9c00d12",
             "qianmo-server fly",
         ] {
             assert!(parse(line).is_err(), "{line}");

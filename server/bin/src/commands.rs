@@ -4,6 +4,7 @@
 
 pub(crate) mod devices;
 pub(crate) mod init;
+pub(crate) mod purge;
 pub(crate) mod serve;
 pub(crate) mod store;
 

@@ -35,6 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::failure::{Exit, Failure};
+use crate::office::PurgeAsked;
 
 /// The socket's name in the data folder.
 pub(crate) const SOCKET_FILE: &str = "admin.sock";
@@ -116,6 +117,12 @@ pub(crate) enum Request {
         /// Which; an absolute path.
         to: PathBuf,
     },
+    /// What an erasure would take along.
+    PurgePlan(PurgeAsked),
+    /// An erasure.
+    Purge(PurgeAsked),
+    /// What was erased, and what waits for it.
+    Erasures,
 }
 
 /// What kind of ticket.
@@ -352,7 +359,10 @@ mod tests {
                 | Request::Rebuild
                 | Request::Export { .. }
                 | Request::Verify
-                | Request::Backup { .. }) => Ok(serde_json::to_value(other)?),
+                | Request::Backup { .. }
+                | Request::PurgePlan(_)
+                | Request::Purge(_)
+                | Request::Erasures) => Ok(serde_json::to_value(other)?),
             }
         }
     }

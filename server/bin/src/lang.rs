@@ -36,6 +36,14 @@ impl Lang {
         }
     }
 
+    /// A sentence with values in it.
+    pub(crate) fn say_owned(self, zh: String, en: String) -> String {
+        match self {
+            Self::Zh => zh,
+            Self::En => en,
+        }
+    }
+
     /// A sentence.
     pub(crate) const fn say<'t>(self, zh: &'t str, en: &'t str) -> &'t str {
         match self {

@@ -7,6 +7,7 @@
 //! [`Failure`], with the exit code and what to do next.
 
 mod answers;
+mod purge;
 
 use std::fs::OpenOptions;
 use std::io::BufWriter;
@@ -33,6 +34,8 @@ use crate::cli::Common;
 use crate::control_socket::{self, Desk, Request, TicketOrder as Order};
 use crate::failure::{Exit, Failure, OrFail as _};
 use crate::settings;
+
+pub(crate) use purge::{ErasuresAnswer, PurgeAnswer, PurgeAsked};
 
 pub(crate) use answers::{BackupAnswer, DeviceAnswer, ExportAnswer, StatsAnswer, TicketAnswer, VerifyAnswer};
 
@@ -97,6 +100,7 @@ impl Office {
                 .and_then(|()| export(&folder, &to, personal))
                 .and_then(|answer| to_value(&answer)),
             Job::Verify => verify(&folder, &Expected::of(&core)).and_then(|answer| to_value(&answer)),
+            Job::Purge(asked) => purge::on_store(&folder, &mut core, now, &asked).and_then(|answer| to_value(&answer)),
         };
         let closed =
             core.close().or_fail(Exit::Failed, "the store could not be closed", "start the hub; it repairs itself");
@@ -126,6 +130,8 @@ enum Job {
     Rebuild,
     /// Reading everything.
     Verify,
+    /// Rewriting the store.
+    Purge(PurgeAsked),
 }
 
 enum Deed {
@@ -134,6 +140,8 @@ enum Deed {
     Revoke { device: String, reason: u16 },
     Confirm { device: Option<String> },
     Stats,
+    PurgePlan(PurgeAsked),
+    Erasures,
 }
 
 impl Job {
@@ -149,6 +157,9 @@ impl Job {
             Request::Export { to, personal } => Self::Export { to, personal },
             Request::Backup { to } => Self::Backup { to },
             Request::Verify => Self::Verify,
+            Request::PurgePlan(asked) => Self::OnCore(Deed::PurgePlan(asked)),
+            Request::Purge(asked) => Self::Purge(asked),
+            Request::Erasures => Self::OnCore(Deed::Erasures),
         }
     }
 }
@@ -237,6 +248,7 @@ impl Desk for LiveDesk {
                 let expected = self.handle.hub().run(|core, _| Expected::of(core)).await.map_err(stopped)?;
                 to_value(&beside(move || verify(&folder, &expected)).await?)
             }
+            Job::Purge(asked) => to_value(&purge::on_hub(&self.handle, &asked).await?),
         }
     }
 }
@@ -278,6 +290,8 @@ fn carry_out(core: &mut HubCore, now: UnixMillis, addresses: &[Address], deed: D
             to_value(&"all")
         }
         Deed::Stats => to_value(&stats(core)?),
+        Deed::PurgePlan(asked) => to_value(&purge::plan(core, &asked)?),
+        Deed::Erasures => to_value(&purge::list(core)?),
     }
 }
 
