@@ -19,11 +19,15 @@ use crate::draft::{
 use crate::driver::{self, Request, Surroundings};
 use crate::error::{CloseError, EnrollError, OpenError, ReadError, StoreFailure, SyncError, WriteError};
 use crate::event::EventStream;
+use crate::evict::{AfterEvict, EvictError};
 use crate::names::{DraftId, FieldPath, RecordId, RecordVersion};
 use crate::network::{Network, Quic};
 use crate::owner::{Owner, OwnerHandle, Setup, Shared};
 use crate::status::{Connectivity, Diagnostics, SyncReport, SyncStatus, Whoami};
 use crate::views::{FieldConflict, RecordFilter, RecordPage, RecordView, ReviewView};
+
+/// How long the session after a change of what is wanted may take to come about.
+const RESELECT_WITHIN: Duration = Duration::from_secs(60);
 
 /// One device's records, drafts and sync. Cheap to clone; all clones are one core.
 #[derive(Debug, Clone)]
@@ -290,6 +294,56 @@ impl FieldClient {
     /// [`ReadError`].
     pub fn reviews(&self, record: RecordId) -> Result<Vec<ReviewView>, ReadError> {
         self.read(move |owner| owner.reviews(record))
+    }
+
+    /// Frees the space of a station's month, named as it is shown (`ST01/2025-06`). It leaves the device and what the device
+    /// asks for; what is written into it later is sent as ever. Only when the hub has all of it and a backup of the hub,
+    /// too, so it can always be brought back. Durable when it returns; the bytes go soon after. Dropping the future may leave
+    /// it done or not done.
+    ///
+    /// # Errors
+    /// [`EvictError`] says what is missing; nothing is changed then.
+    pub async fn evict(&self, logbook: &str) -> Result<(), EvictError> {
+        let logbook = logbook.to_owned();
+        let done = self.inner.owner.write(move |owner| owner.evict(&logbook)).await;
+        self.reselect(done.unwrap_or(Err(EvictError::Closed))?);
+        Ok(())
+    }
+
+    /// Wants an evicted logbook back: the next session brings it whole. Durable when it returns. Dropping the future may
+    /// leave it done or not done.
+    ///
+    /// # Errors
+    /// [`EvictError::NotEvicted`] for one that was not let go of.
+    pub async fn bring_back(&self, logbook: &str) -> Result<(), EvictError> {
+        let logbook = logbook.to_owned();
+        let done = self.inner.owner.write(move |owner| owner.bring_back(&logbook)).await;
+        self.reselect(done.unwrap_or(Err(EvictError::Closed))?);
+        Ok(())
+    }
+
+    /// Logbooks that this device let go of, as they are shown, by name.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn evicted(&self) -> Result<Vec<String>, ReadError> {
+        self.read(|owner| {
+            let names = owner.evicted().map_err(|error| ReadError::Store(error.into()))?;
+            Ok(names.iter().map(ToString::to_string).collect())
+        })
+    }
+
+    /// A watching session asks for what was wanted when it began: it ends, and another begins.
+    fn reselect(&self, after: AfterEvict) {
+        match after {
+            AfterEvict::Nothing => {}
+            AfterEvict::SessionIsOutdated => {
+                let (answer, _nobody_waits) = oneshot::channel();
+                let request = Request::Sync { within: RESELECT_WITHIN, answer };
+                // After close there is nobody to tell.
+                drop(self.inner.driver.send(request));
+            }
+        }
     }
 
     /// The app reports the network; the core decides what to do.

@@ -82,6 +82,13 @@ const fn words(code: u16) -> (Words, Words) {
             ),
         ),
         270 => (("这条改动接着别的设备的编号写", "The change goes on with another device's numbering"), ASK_ADMIN),
+        600..=855 => (
+            ("管理端不收这条改动,已从记录里撤回", "The hub does not take the change; it is out of the record again"),
+            (
+                "内容已退回草稿;请改短后重新提交,仍不行请把代码告诉管理员",
+                "The values are back as a draft; shorten it and hand it in again, or tell the administrator the code",
+            ),
+        ),
         _ => (("被隔离,本版本不认识这个代码", "Held, with a code this version does not know"), REWRITE),
     }
 }
@@ -233,7 +240,7 @@ mod tests {
     fn every_code_of_the_gate_and_the_carrier_has_words_of_its_own() {
         let gate = (1..=12).chain(20..=22).chain(30..=34).chain(40..=44).chain(50..=57).chain(60..=64).chain(70..=76);
         let unknown = explain(9_999);
-        for code in gate.chain(256..=264).chain([270]) {
+        for code in gate.chain(256..=264).chain([270, 729, 730, 731]) {
             let explanation = explain(code);
             assert_ne!(explanation.what, unknown.what, "{code}");
             assert!(!explanation.next.zh.is_empty() && !explanation.next.en.is_empty(), "{code}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-use crate::names::RecordId;
+use crate::names::{FieldPath, RecordId};
 use crate::status::SyncReport;
 
 /// Events kept for a listener that is slow; older ones become one [`Event::Lagged`].
@@ -19,12 +19,20 @@ pub enum Event {
     StatusChanged,
     /// A session with the hub ended well.
     Synced(Arc<SyncReport>),
-    /// The hub held something that was written here; its values are in this many new drafts.
+    /// The hub held something that was written here, or will never take it; its values are in this many new drafts.
     Held {
         /// The records.
         records: Arc<[RecordId]>,
         /// Drafts that were made from what was held.
         drafts: usize,
+    },
+    /// A save was made at what is left of the version its writer looked at: a part of that version is held by now. Nothing of
+    /// the save is lost; these fields showed values that stand no more.
+    BaseVanished {
+        /// The record.
+        record: RecordId,
+        /// The fields.
+        fields: Arc<[FieldPath]>,
     },
     /// The organisation had records erased for good, and this device has carried it out.
     Erased {

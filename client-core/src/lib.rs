@@ -44,6 +44,7 @@ mod engine;
 pub mod enroll;
 mod error;
 mod event;
+mod evict;
 mod identity;
 mod names;
 pub mod network;
@@ -56,13 +57,14 @@ pub use client::{FieldClient, Outside};
 pub use codes::HaltReason;
 pub use config::{ClientConfig, Schedule, Timings};
 pub use draft::{
-    ConflictChoice, Decision, DraftInput, DraftView, FieldEdit, FieldValue, ImportRights, ImportedRecord, ImportedState,
-    Keep, RecordDraft, ReviewNotes, WithdrawReason,
+    ConflictChoice, Decision, DraftInput, DraftView, FieldEdit, FieldValue, ImportRights, ImportedRecord,
+    ImportedState, Keep, RecordDraft, ReviewNotes, WithdrawReason,
 };
 pub use error::{
     CloseError, EnrollError, FieldFault, OpenError, ReadError, StoreFailure, SyncError, TicketRefusal, WriteError,
 };
 pub use event::{Event, EventStream};
+pub use evict::EvictError;
 pub use names::{Cursor, DraftId, FieldPath, NameError, RecordId, RecordVersion};
 pub use qianmo_forms as forms;
 pub use status::{

@@ -20,6 +20,7 @@
 //! [`BATCH_MAX`] works in one commit; [`WRITES_WAITING_MAX`] writes in the queue, readers beyond that wait themselves.
 
 mod erase;
+mod evict;
 mod held;
 mod import;
 mod open;

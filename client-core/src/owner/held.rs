@@ -17,6 +17,10 @@ use crate::draft::{self, DraftInput};
 use crate::names::{RecordId, RecordVersion};
 use crate::views;
 
+/// The meta key of what was given back because the hub holds it, with the record behind it.
+const HELD_KEY: &[u8] = b"client held ";
+/// The meta key of what was given back because no hub takes it, with the record behind it.
+const REFUSED_KEY: &[u8] = b"client refused ";
 /// Packs of this device that are looked through for a held change.
 const OWN_PACKS_MAX: usize = 4_096;
 
@@ -35,12 +39,44 @@ impl Owner {
     fn give_back(&mut self, record: &DocId, code: u16) -> Result<bool, ReplicaError> {
         let Some(home) = self.replica.home_of(record)? else { return Ok(false) };
         let own = self.own_changes(record, &home);
+        self.make_draft(HELD_KEY, record, own, code)
+    }
+
+    /// Makes drafts of what no hub takes, and answers of which records. Durable with the next sync.
+    pub(super) fn give_back_refused(&mut self) -> Result<Vec<RecordId>, ReplicaError> {
+        let mut by_record: BTreeMap<DocId, (u16, BTreeMap<ChangeHash, RawChange>)> = BTreeMap::new();
+        for given_up in self.replica.given_up()? {
+            let (code, changes) = by_record.entry(given_up.doc).or_default();
+            *code = given_up.code;
+            changes.insert(given_up.change.hash(), given_up.change);
+        }
+        let mut records = Vec::new();
+        for (record, (code, changes)) in by_record {
+            if self.make_draft(REFUSED_KEY, &record, changes, code)? {
+                records.push(RecordId(record));
+            }
+        }
+        if !records.is_empty() {
+            // Their actors must not go on as if the change stood.
+            self.actors.clear();
+        }
+        Ok(records)
+    }
+
+    /// A draft of what these changes add to a record as it stands, once for the same changes.
+    fn make_draft(
+        &mut self,
+        key: &[u8],
+        record: &DocId,
+        own: BTreeMap<ChangeHash, RawChange>,
+        code: u16,
+    ) -> Result<bool, ReplicaError> {
         let admitted = self.replica.document(record)?;
         let is_admitted = |hash: &ChangeHash| admitted.as_ref().is_some_and(|document| document.contains(hash));
         let held: Vec<ChangeHash> = own.keys().filter(|hash| !is_admitted(hash)).copied().collect();
         let name =
             digest32("qianmo held draft v1", &[&record.0, &held.iter().flat_map(|hash| hash.0).collect::<Vec<_>>()]);
-        let key = [b"client held ".as_slice(), &record.0].concat();
+        let key = [key, &record.0].concat();
         if held.is_empty() || self.replica.meta(&key)?.as_deref() == Some(&name) {
             return Ok(false);
         }

@@ -118,6 +118,8 @@ impl Owner {
             let entries = identity.control_entries.iter().filter_map(|bytes| SignedEntry::decode(bytes).ok());
             self.replica.adopt(entries.collect())?;
         }
+        // A crash may have come between giving a change up and giving it back.
+        drop(self.give_back_refused()?);
         self.replica.sync()?;
         // What was there before is no news.
         drop(self.replica.take_touched());

@@ -116,6 +116,8 @@ pub(super) struct Running {
     held_before: BTreeSet<DocId>,
     news_waits: bool,
     rebuild: bool,
+    /// The epoch of the hub that was met.
+    epoch: Option<Epoch>,
 }
 
 impl Running {
@@ -148,6 +150,7 @@ impl Owner {
             held_before: self.held.keys().copied().collect(),
             news_waits: false,
             rebuild: false,
+            epoch: None,
         });
         self.pump()
     }
@@ -177,8 +180,15 @@ impl Owner {
 
     fn seal(&mut self) -> Result<(), ReplicaError> {
         self.replica.seal(self.now(), PACK_LEVEL, &mut rand::rng())?;
+        let refused = self.give_back_refused()?;
         self.replica.sync()?;
-        self.after_sync(&BTreeSet::new())
+        self.after_sync(&BTreeSet::new())?;
+        if !refused.is_empty() {
+            let drafts = refused.len();
+            self.publish();
+            self.setup.shared.tell(Event::Held { records: refused.into(), drafts });
+        }
+        Ok(())
     }
 
     /// The hub's signing key stands for it on this side.
@@ -194,7 +204,7 @@ impl Owner {
         let fold = self.replica.control().fold();
         let config = &self.setup.config;
         let month = self.month();
-        let asked = match month {
+        let mut asked = match month {
             Some(month) => {
                 let window = Window { back: config.months_back, ahead: config.months_ahead };
                 selection::wanted(fold, &identity.device, &identity.station, month, window)
@@ -202,6 +212,7 @@ impl Owner {
             // A clock outside all months and no beacon yet: directories, until the hub has said what time it is.
             None => Selection { months: None, ..Selection::everything() },
         };
+        asked.without = self.evicted()?;
         let agreement = self.replica.meta(AGREED_KEY)?.and_then(|bytes| Agreement::decode(&bytes).ok());
         let agreed = agreement.filter(|agreement| agreement.asked == asked).map(|agreement| agreement.agreed);
         let selection = agreed.unwrap_or_else(|| asked.clone());
@@ -298,7 +309,10 @@ impl Owner {
                     let agreement = Agreement { asked: session.asked.clone(), agreed };
                     self.replica.put_meta(AGREED_KEY, &agreement.encode())?;
                 }
-                Output::Epoch(hub, epoch) => self.saw_hub(SeenHub { hub, epoch })?,
+                Output::Epoch(hub, epoch) => {
+                    session.epoch = Some(epoch);
+                    self.saw_hub(SeenHub { hub, epoch })?;
+                }
                 Output::StateDiffers(logbook) => {
                     tracing::error!(%logbook, "states differ though the vectors agree; the index is built anew");
                     session.rebuild = true;
@@ -306,6 +320,8 @@ impl Owner {
                 Output::Finished => {
                     let now = (self.setup.clock)().0;
                     self.replica.put_meta(LAST_SUCCESS_KEY, &now.to_be_bytes())?;
+                    let undisturbed = session.exchange.undisturbed(&self.replica);
+                    self.note_mirrors(undisturbed, session.epoch)?;
                     step.finished = true;
                 }
                 Output::PeerLeft(bye) => step.bye = Some(bye),
@@ -352,7 +368,11 @@ impl Owner {
         let touched = core::mem::take(&mut session.touched);
         let conflicts_new = self.new_conflicts(&received)?;
         let still: BTreeSet<PackHash> = self.replica.unreceipted()?.into_iter().map(|(_, pack)| pack).collect();
-        let acknowledged = session.own.difference(&still).count();
+        let mut acknowledged = 0;
+        for pack in session.own.difference(&still) {
+            // One that was refused for good does not wait for a receipt any more either: it is packed again.
+            acknowledged += usize::from(self.replica.is_acknowledged(pack)?);
+        }
         session.own.retain(|pack| still.contains(pack));
         if !still.is_subset(&session.own) {
             // An epoch began in which old receipts do not count: more waits than before.

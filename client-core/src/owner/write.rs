@@ -3,12 +3,13 @@
 //! One act of a person is one frame: a new record, its submission and the end of its draft stand or fall together.
 
 use qianmo_forms::{Form, FormKind, RegistryHome};
+use qianmo_protocol::change::RawChange;
 use qianmo_protocol::ids::{ChangeHash, Code, DocId, LogbookName, PersonCode, StationCode};
 use qianmo_protocol::record::{self, AuthorError, AuthoredChange, Document, Origin, RecordRoot, Resolution};
 use qianmo_protocol::review::{ReviewKind, ReviewStatus};
 use qianmo_protocol::time::{Month, UnixMillis};
 use qianmo_replica::frames::{DRAFT_BYTES_MAX, DraftId as FrameDraftId};
-use qianmo_replica::replica::{ReplicaError, WriteError as StoreWriteError};
+use qianmo_replica::replica::{Base, ReplicaError, WriteError as StoreWriteError};
 use rand::RngCore as _;
 
 use super::open::PERSON_KEY;
@@ -16,9 +17,10 @@ use super::review::Words;
 use super::{Owner, StoreFailure};
 use crate::draft::{ConflictChoice, DraftInput, FieldEdit, Keep, RecordDraft};
 use crate::error::{WriteError, chain};
+use crate::event::Event;
 use crate::identity::Identity;
 use crate::names::{DraftId, FieldPath, RecordId, RecordVersion};
-use crate::{answers, calendar, draft};
+use crate::{answers, calendar, draft, views};
 
 impl From<StoreFailure> for WriteError {
     fn from(failure: StoreFailure) -> Self {
@@ -182,7 +184,12 @@ impl Owner {
     }
 
     /// Where a new record lives, for good.
-    pub(super) fn home(&self, form: &Form, station: &StationCode, month: Option<&str>) -> Result<LogbookName, WriteError> {
+    pub(super) fn home(
+        &self,
+        form: &Form,
+        station: &StationCode,
+        month: Option<&str>,
+    ) -> Result<LogbookName, WriteError> {
         let no_month = |text: &str| WriteError::Code { what: "month (YYYY-MM)", text: text.to_owned() };
         match form.kind() {
             FormKind::Registry => Ok(match form.home() {
@@ -217,15 +224,15 @@ impl Owner {
     ) -> Result<(), WriteError> {
         let person = self.person(None)?;
         let (document, home) = self.open_record(record)?;
-        let base = version.heads();
+        let base = self.base_left(record, version)?;
         let gone = |_| WriteError::VersionGone { record };
-        let view = document.view_at(&base).map_err(gone)?;
+        let view = document.view_at(&base.heads).map_err(gone)?;
         let form = self.form_of(document.root())?;
         let edits = answers::edits(form, &view, edits, self.today(), &mut rand::rng())?;
-        let write = |origin: &Origin| record::edit(&document, &base, origin, &edits);
+        let write = |origin: &Origin| record::edit(&document, &base.heads, origin, &edits);
         let Some(change) = self.author(record.0, &person, write)? else { return Ok(()) };
         let state = self.replica.review_state(&record.0, &document.heads())?;
-        let heads = after(&base, &change);
+        let heads = after(&base.heads, &change);
         let mut changes = vec![(record.0, change)];
         if state.status == ReviewStatus::Returned {
             let about = super::review::About { record: record.0, logbook: &home, person: &person, heads: &heads };
@@ -233,6 +240,46 @@ impl Owner {
         }
         self.replica.write(&home, &changes, None)?;
         self.wrote(record.0);
+        self.tell_vanished(record, &document, version, &base)
+    }
+
+    /// What is left of the version a person looked at.
+    fn base_left(&self, record: RecordId, version: &RecordVersion) -> Result<Base, WriteError> {
+        let base = self.replica.base_of(&record.0, &version.heads())?;
+        if base.heads.is_empty() || !base.unknown.is_empty() {
+            return Err(WriteError::VersionGone { record });
+        }
+        Ok(base)
+    }
+
+    /// Once the save is durable, says which fields showed values that are held by now.
+    fn tell_vanished(
+        &mut self,
+        record: RecordId,
+        document: &Document,
+        version: &RecordVersion,
+        base: &Base,
+    ) -> Result<(), WriteError> {
+        if base.vanished.is_empty() {
+            return Ok(());
+        }
+        let mut changes: Vec<RawChange> = document.changes().cloned().collect();
+        for hash in &base.vanished {
+            changes.extend(self.replica.change_of(&record.0, hash)?);
+        }
+        // What a gate could not read was never shown, so no field of it can be named.
+        let seen = Document::from_changes(changes).and_then(|whole| whole.view_at(&version.heads()));
+        let seen = seen.map(|view| views::fields(&view)).unwrap_or_default();
+        let left = document.view_at(&base.heads).map(|view| views::fields(&view)).unwrap_or_default();
+        let paths: std::collections::BTreeSet<&String> = seen.keys().chain(left.keys()).collect();
+        let gone = paths.into_iter().filter(|path| !seen.is_empty() && seen.get(*path) != left.get(*path));
+        let fields: std::sync::Arc<[FieldPath]> = gone.map(|path| FieldPath::new(path.as_str())).collect();
+        let shared = std::sync::Arc::clone(&self.setup.shared);
+        self.completions.push(Box::new(move |durable| {
+            if durable.is_ok() {
+                shared.tell(Event::BaseVanished { record, fields });
+            }
+        }));
         Ok(())
     }
 
@@ -245,10 +292,10 @@ impl Owner {
     ) -> Result<(), WriteError> {
         let person = self.person(None)?;
         let (document, home) = self.open_record(record)?;
-        let base = choice.version.heads();
+        let base = self.base_left(record, &choice.version)?;
         let no_conflict = || WriteError::NoConflict { path: path.to_string() };
         let place = path.to_record().ok_or_else(no_conflict)?;
-        let conflicts = document.conflicts_at(&base).map_err(|_| WriteError::VersionGone { record })?;
+        let conflicts = document.conflicts_at(&base.heads).map_err(|_| WriteError::VersionGone { record })?;
         let conflict = conflicts.into_iter().find(|conflict| conflict.path == place).ok_or_else(no_conflict)?;
         let keep = match &choice.keep {
             Keep::Value(value) => answers::to_scalar(self.form_of(document.root())?, path, value)?,
@@ -259,12 +306,12 @@ impl Owner {
             }
         };
         let resolutions = [Resolution { path: place, keep }];
-        let write = |origin: &Origin| record::resolve(&document, &base, origin, &resolutions).map(Some);
+        let write = |origin: &Origin| record::resolve(&document, &base.heads, origin, &resolutions).map(Some);
         if let Some(change) = self.author(record.0, &person, write)? {
             self.replica.write(&home, &[(record.0, change)], None)?;
             self.wrote(record.0);
         }
-        Ok(())
+        self.tell_vanished(record, &document, &choice.version, &base)
     }
 
     /// Authors with the actor of this process, document and person; with a fresh one where that one cannot be used.

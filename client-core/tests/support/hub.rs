@@ -18,6 +18,7 @@ use qianmo_protocol::control::{
 };
 use qianmo_protocol::handshake::{Address, EnrolRefusal, Ticket, Token};
 use qianmo_protocol::ids::{Code, DeviceId, Epoch, HubId, LogbookName, OrgId, PackHash};
+use qianmo_protocol::pack::Pack;
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::session::Taken;
 use qianmo_protocol::session::message::{FrameReader, Message};
@@ -45,6 +46,8 @@ pub struct Hub {
     clock: i64,
     tickets: BTreeMap<Token, (Code, Code)>,
     visible: Vec<(LogbookName, PackHash)>,
+    /// What happens to packs on their way to the hub.
+    pub spoil: Option<Box<dyn FnMut(&mut Pack) + Send>>,
     news: broadcast::Sender<()>,
 }
 
@@ -78,6 +81,7 @@ impl Hub {
             clock: NOW,
             tickets: BTreeMap::new(),
             visible: Vec::new(),
+            spoil: None,
             news: broadcast::channel(64).0,
         };
         let keys = HubKeys { signing: hub.signing.verifying_key().to_bytes(), bundle: [7; 32] };
@@ -154,7 +158,7 @@ impl Hub {
         })
     }
 
-    fn issue_beacon(&mut self) {
+    pub fn issue_beacon(&mut self) {
         self.beacons += 1;
         let beacon = Beacon {
             hub: self.id,
@@ -417,8 +421,11 @@ async fn serve(
                 let Some(frame) = frame else { return };
                 reader.push(&frame);
                 let mut out = Vec::new();
-                while let Some(message) = reader.next_message().unwrap() {
+                while let Some(mut message) = reader.next_message().unwrap() {
                     let mut hub = world.hub();
+                    if let (Message::Pack(pack), Some(spoil)) = (&mut message, &mut hub.spoil) {
+                        spoil(pack);
+                    }
                     exchange.handle_message(message).unwrap();
                     let (frames, is_gone) = hub.run(&mut exchange);
                     out.extend(frames);

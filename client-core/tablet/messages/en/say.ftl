@@ -243,6 +243,7 @@ sync-refused = The hub did not take { $pack }: { $why }
 sync-refused-some = the hub does not take some of it
 sync-incomplete = the time was up before everything was exchanged
 sync-held = Records held: { $count }; given back as drafts: { $drafts }. See them: qianmo drafts
+sync-base-vanished = Record { $record }: what you wrote is kept; { $count } fields you had before you showed values that are held by now. See it: qianmo show { $record }
 sync-copied = This device's data was copied; nothing is lost, tell the administrator
 sync-erased = { $records } records were erased for good by the organisation and are gone from this device (with { $drafts } drafts and unsent edits of { $unsent })
 sync-repaired = The index of this device was repaired.

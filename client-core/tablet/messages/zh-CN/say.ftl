@@ -231,6 +231,7 @@ sync-refused = 管理端没有收 { $pack }：{ $why }
 sync-refused-some = 有内容管理端不收
 sync-incomplete = 时间到了，还没有同步完
 sync-held = 有{ $count }条被隔离，{ $drafts }份内容退回草稿：qianmo drafts
+sync-base-vanished = 记录 { $record }：你写的已保存；当时显示的 { $count } 项内容后来被隔离，请再看一眼：qianmo show { $record }
 sync-copied = 这台设备的数据被复制过；内容没有丢，请告诉管理员
 sync-erased = 单位应要求永久删除了 { $records } 条记录，本机的也已删除（连同草稿 { $drafts } 份、未上传的改动 { $unsent } 条）
 sync-repaired = 本机索引已自动修复

@@ -119,6 +119,10 @@ fn heard(event: &Event, messages: Messages) -> Vec<String> {
         Event::Erased { records, drafts, unsent } => {
             vec![erased(records.len(), *drafts, *unsent, messages)]
         }
+        Event::BaseVanished { record, fields } => {
+            let named = [("record", record.to_string().into()), ("count", fields.len().into())];
+            vec![messages.with("sync-base-vanished", &named)]
+        }
         Event::Copied => vec![messages.text("sync-copied")],
         Event::Repaired => vec![messages.text("sync-repaired")],
         Event::RecordsChanged(_) | Event::StatusChanged | Event::Lagged => Vec::new(),

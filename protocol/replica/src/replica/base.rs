@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use qianmo_protocol::change::RawChange;
 use qianmo_protocol::ids::{ChangeHash, DocId};
 
 use super::{Replica, ReplicaError};
@@ -54,5 +55,13 @@ impl Replica {
         }
         base.heads = heads.into_iter().collect();
         Ok(base)
+    }
+
+    /// A change of a document, whether it passed or not; `None` when its bytes are not here.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn change_of(&self, doc: &DocId, change: &ChangeHash) -> Result<Option<RawChange>, ReplicaError> {
+        self.raw_change(doc, change)
     }
 }

@@ -99,6 +99,14 @@ impl Replica {
         Ok(packs)
     }
 
+    /// Whether a hub's receipt that counts names a pack of this device.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn is_acknowledged(&self, pack: &PackHash) -> Result<bool, ReplicaError> {
+        Ok(self.pack_delivery(pack)? >= Delivery::Acknowledged)
+    }
+
     pub(super) fn pack_delivery(&self, pack: &PackHash) -> Result<Delivery, ReplicaError> {
         let Some(row) = self.index.get::<ReceiptRow>(&rows::receipt(pack))? else { return Ok(Delivery::Waiting) };
         let Some(beacon) = self.newest_beacon() else { return Ok(Delivery::Acknowledged) };
