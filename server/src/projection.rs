@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use qianmo_forms::{FormError, FormSet};
+use qianmo_forms::FormSet;
 use qianmo_protocol::ids::{DocId, Epoch};
 use qianmo_replica::replica::{Replica, ReplicaError};
 
@@ -47,7 +47,7 @@ use crate::hub::{HubCore, RoundFollower};
 use row::Written;
 
 pub(crate) use mask::HIDDEN;
-pub use mask::{Mask, MaskError, Personal};
+pub use mask::{Mask, Personal};
 pub use query::{Counts, Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Places, Reader};
 pub use report::Report;
 pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, state_label, state_word};
@@ -104,9 +104,6 @@ pub enum ProjectionError {
     /// SQLite fails.
     #[error("the read model's database failed")]
     Sqlite(#[from] rusqlite::Error),
-    /// The shipped forms cannot be read: a fault of this build.
-    #[error("the shipped forms cannot be read")]
-    Forms(#[from] FormError),
     /// The replica cannot be read.
     #[error("the record store could not be read for the read model")]
     Replica(#[from] ReplicaError),
@@ -135,7 +132,7 @@ pub struct Position {
 pub struct Projection {
     connection: Connection,
     /// What answers mean: for the words of the search.
-    forms: FormSet,
+    forms: Arc<FormSet>,
     /// Something was erased whose bytes may still stand in the write-ahead log.
     must_wipe: bool,
 }
@@ -145,30 +142,27 @@ impl Projection {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn open(path: &Path) -> Result<Self, ProjectionError> {
-        match Self::connect(path) {
-            Ok(connection) => Self::over(connection),
+    pub fn open(path: &Path, forms: Arc<FormSet>) -> Result<Self, ProjectionError> {
+        let connection = match Self::connect(path) {
+            Ok(connection) => connection,
             Err(error) => {
                 tracing::info!(%error, "the read model is made anew");
                 remove(path)?;
-                Self::over(Self::connect(path)?)
+                Self::connect(path)?
             }
-        }
-    }
-
-    fn over(connection: Connection) -> Result<Self, ProjectionError> {
-        Ok(Self { connection, forms: FormSet::built_in()?, must_wipe: false })
+        };
+        Ok(Self { connection, forms, must_wipe: false })
     }
 
     /// A model in memory, for tests and tools.
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn in_memory() -> Result<Self, ProjectionError> {
+    pub fn in_memory(forms: Arc<FormSet>) -> Result<Self, ProjectionError> {
         let connection = Connection::open_in_memory()?;
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(SEARCH_SCHEMA)?;
-        Self::over(connection)
+        Ok(Self { connection, forms, must_wipe: false })
     }
 
     fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {

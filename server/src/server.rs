@@ -24,6 +24,7 @@ use rand::rngs::StdRng;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use qianmo_forms::{FormError, FormSet};
 use qianmo_protocol::close_code::CloseCode;
 use qianmo_protocol::handshake::Address;
 use qianmo_protocol::ids::{DeviceId, EntryHash};
@@ -34,7 +35,7 @@ use crate::config::ServerConfig;
 use crate::hub::{Clock, ClockCheck, HubError, HubHandle, HubLimits, HubOpenError, HubStopped, HubThread};
 use crate::listener::{Connections, ListenError, Listener, ListenerConfig};
 use crate::metrics::Metrics;
-use crate::projection::{MaskError, Projection, ProjectionError, Projector, RebuildOrder};
+use crate::projection::{Projection, ProjectionError, Projector, RebuildOrder};
 use crate::registry::{Registry, RegistryError};
 use crate::web::{self, BehindProxy, WebState};
 
@@ -117,7 +118,7 @@ pub enum BindError {
     },
     /// The shipped forms are at fault.
     #[error("this build's forms cannot be used")]
-    Forms(#[from] MaskError),
+    Forms(#[from] FormError),
     /// A step of the start panicked.
     #[error("the start was cut short")]
     CutShort,
@@ -294,7 +295,8 @@ impl Server {
     /// [`BindError`].
     pub async fn bind(config: &ServerConfig, options: StartOptions) -> Result<Self, BindError> {
         let folder = Folder::new(&config.data_dir);
-        let (opened, projection) = open_hub(&folder, hub_limits(config), &options).await?;
+        let forms = folder.open_forms()?;
+        let (opened, projection) = open_hub(&folder, Arc::clone(&forms), hub_limits(config), &options).await?;
         let OpenedHub { core, authority, identity, organisation, .. } = opened;
         let name = Some(config.organisation.name.as_str()).filter(|name| !name.is_empty()).unwrap_or(&organisation);
         let projector = Projector::new(projection);
@@ -313,7 +315,7 @@ impl Server {
         let (quic_address, connections) = (listener.local_address(), listener.connections());
         let addresses = ticket_addresses(config, quic_address);
         let metrics = Metrics::new(listener);
-        let state = WebState::new(hub.clone(), &folder, name, proxy, metrics.clone())?;
+        let state = WebState::new(hub.clone(), &folder, forms, name, proxy, metrics.clone());
         tracing::info!(quic = %quic_address, web = %web_address, "the hub listens");
         let handle = ServerHandle { hub, connections, folder, addresses, stop, rebuild };
         Ok(Self { handle, thread, metrics, web, quic_address, web_address, state })
@@ -404,6 +406,7 @@ async fn keep_house(hub: HubHandle) {
 
 async fn open_hub(
     folder: &Folder,
+    forms: Arc<FormSet>,
     limits: HubLimits,
     options: &StartOptions,
 ) -> Result<(OpenedHub, Projection), BindError> {
@@ -412,7 +415,7 @@ async fn open_hub(
         let now = (options.clock)();
         let opened = admin::open(&folder, limits, options.clock_check, now, StdRng::from_os_rng());
         let mut opened = opened.map_err(|source| BindError::Open { dir: folder.root().to_owned(), source })?;
-        let mut projection = Projection::open(&folder.projection())?;
+        let mut projection = Projection::open(&folder.projection(), forms)?;
         projection.catch_up(&mut opened.core)?;
         // What a crash left undone: readers know of the erasure, and now the bytes go.
         let kept = opened.core.keep_house();

@@ -39,13 +39,14 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use qianmo_forms::FormSet;
 use qianmo_protocol::ids::{DeviceId, DocId};
 use qianmo_replica::replica::RecordDetail;
 
 use crate::admin::Folder;
 use crate::hub::{HubCore, HubError, HubHandle};
 use crate::metrics::Metrics;
-use crate::projection::{Mask, MaskError, Personal, ProjectionError, Reader};
+use crate::projection::{Mask, Personal, ProjectionError, Reader};
 
 pub(crate) use asked::Asked;
 pub(crate) use refusal::{Fault, Refusal, Said};
@@ -99,27 +100,26 @@ pub(crate) struct Full {
 
 impl WebState {
     /// For a hub whose read model lies in this folder.
-    ///
-    /// # Errors
-    /// [`MaskError`] when the shipped forms cannot be read.
+    #[must_use]
     pub fn new(
         hub: HubHandle,
         folder: &Folder,
+        forms: Arc<FormSet>,
         organisation: &str,
         proxy: BehindProxy,
         metrics: Metrics,
-    ) -> Result<Self, MaskError> {
+    ) -> Self {
         let shared = Shared {
             hub,
             projection: folder.projection(),
             reader: Mutex::new(None),
-            mask: Mask::new(Personal::Masked)?,
+            mask: Mask::new(Personal::Masked, forms),
             organisation: organisation.to_owned(),
             metrics,
             requests: Semaphore::new(REQUESTS_MAX),
             hosts: guard::Hosts::new(proxy),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Self { shared: Arc::new(shared) }
     }
 
     pub(crate) fn mask(&self) -> &Mask {

@@ -12,6 +12,7 @@ mod purge;
 use std::fs::OpenOptions;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use qianmo_forms::FormSet;
 use qianmo_server::admin::{self, Expected, Folder, FolderError, OpenHubError, VerifyError};
@@ -421,7 +422,7 @@ fn stats(core: &HubCore) -> Result<StatsAnswer, Failure> {
 
 /// Brings the read model up to a store that no hub has open.
 fn catch_up(folder: &Folder, core: &mut HubCore) -> Result<(), Failure> {
-    let caught = Projection::open(&folder.projection()).and_then(|mut model| model.catch_up(core));
+    let caught = Projection::open(&folder.projection(), forms(folder)?).and_then(|mut model| model.catch_up(core));
     caught.or_fail(
         Exit::Failed,
         "the read model cannot be used",
@@ -431,10 +432,16 @@ fn catch_up(folder: &Folder, core: &mut HubCore) -> Result<(), Failure> {
 
 const MODEL_NEXT: &str = "run: qianmo-server rebuild";
 
+/// The forms of a hub: the shipped ones and the district's own.
+fn forms(folder: &Folder) -> Result<Arc<FormSet>, Failure> {
+    let next = "check the files of the forms folder: qianmo forms check FILE";
+    folder.open_forms().or_fail(Exit::Failed, "the district's forms cannot be used", next)
+}
+
 /// What the read model adds up to.
 fn figures(folder: &Folder, year: Option<i16>) -> Result<Value, Failure> {
     let failed = "the records cannot be added up";
-    let forms = FormSet::built_in().or_fail(Exit::Failed, failed, "this build is at fault; use another")?;
+    let forms = forms(folder)?;
     let reader = Reader::open(&folder.projection()).or_fail(Exit::Failed, failed, MODEL_NEXT)?;
     let report = reader.report(&forms, &Filter::default(), year).or_fail(Exit::Failed, failed, MODEL_NEXT)?;
     Ok(report.to_json())
@@ -449,7 +456,8 @@ fn counted(folder: &Folder) -> Result<u64, Failure> {
 /// Builds the read model of a store that no hub has open anew.
 fn rebuild(folder: &Folder, core: &mut HubCore) -> Result<u64, Failure> {
     let position = Position { epoch: core.epoch(), commit: core.replica().durable_commit().0 };
-    let built = Projection::open(&folder.projection()).and_then(|mut model| model.rebuild(core.replica(), position));
+    let built = Projection::open(&folder.projection(), forms(folder)?)
+        .and_then(|mut model| model.rebuild(core.replica(), position));
     built.or_fail(
         Exit::Failed,
         "the read model could not be built anew",
@@ -467,7 +475,7 @@ fn export(folder: &Folder, to: &Path, personal: bool) -> Result<ExportAnswer, Fa
     let reader = Reader::open(&folder.projection()).or_fail(Exit::Failed, failed(), STORE_NEXT)?;
     let personal = if personal { Personal::Shown } else { Personal::Masked };
     let mut out = BufWriter::new(&file);
-    let records = admin::export(&reader, personal, &mut out).or_fail(Exit::Failed, failed(), next)?;
+    let records = admin::export(&reader, forms(folder)?, personal, &mut out).or_fail(Exit::Failed, failed(), next)?;
     drop(out);
     file.sync_all().or_fail(Exit::Failed, failed(), next)?;
     Ok(ExportAnswer { to: to.to_owned(), records })

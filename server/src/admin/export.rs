@@ -1,10 +1,13 @@
 //! All records as lines of JSON, for other programs. Personal data is masked unless the administrator asks for it.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+
+use qianmo_forms::FormSet;
 
 use crate::api::record_json;
 use crate::hub::HubCore;
-use crate::projection::{Filter, Mask, MaskError, Personal, ProjectionError, Reader};
+use crate::projection::{Filter, Mask, Personal, ProjectionError, Reader};
 
 /// Records read at a time.
 const PAGE: usize = 500;
@@ -15,9 +18,6 @@ pub enum ExportError {
     /// The read model cannot be read.
     #[error("the records cannot be read")]
     Projection(#[from] ProjectionError),
-    /// The forms of this build are at fault.
-    #[error("the forms cannot be read")]
-    Mask(#[from] MaskError),
     /// The file cannot be written.
     #[error("the export cannot be written")]
     Write(#[from] io::Error),
@@ -27,8 +27,13 @@ pub enum ExportError {
 ///
 /// # Errors
 /// [`ExportError`].
-pub fn export(reader: &Reader, personal: Personal, out: &mut dyn Write) -> Result<u64, ExportError> {
-    let mask = Mask::new(personal)?;
+pub fn export(
+    reader: &Reader,
+    forms: Arc<FormSet>,
+    personal: Personal,
+    out: &mut dyn Write,
+) -> Result<u64, ExportError> {
+    let mask = Mask::new(personal, forms);
     let mut after = None;
     let mut count = 0_u64;
     loop {

@@ -3,6 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use qianmo_forms::{FormError, FormSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +107,20 @@ impl Folder {
     #[must_use]
     pub fn projection(&self) -> PathBuf {
         self.root.join("projection.sqlite")
+    }
+
+    /// Where the district's own forms are, if it has some.
+    #[must_use]
+    pub fn forms(&self) -> Option<PathBuf> {
+        Some(self.root.join("forms")).filter(|folder| folder.is_dir())
+    }
+
+    /// The shipped forms, and the district's own if it has some.
+    ///
+    /// # Errors
+    /// Every fault of the district's files.
+    pub fn open_forms(&self) -> Result<Arc<FormSet>, FormError> {
+        Ok(Arc::new(FormSet::open(self.forms().as_deref())?))
     }
 
     pub(super) fn mark(&self) -> PathBuf {

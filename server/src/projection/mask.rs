@@ -1,8 +1,10 @@
 //! Hiding personal data: what a form marks as personal, and numbers of persons in free text. Exact positions become rough ones.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use qianmo_forms::{Field, FieldType, Form, FormError, FormSet, personal};
+use qianmo_forms::{Field, FieldType, Form, FormSet, personal};
 use qianmo_protocol::record::FieldPath;
 
 /// What is shown in place of a personal value.
@@ -17,30 +19,23 @@ pub enum Personal {
     Shown,
 }
 
-/// The shipped forms cannot be read: a fault of this build.
-#[derive(Debug, thiserror::Error)]
-#[error("the shipped forms cannot be read")]
-pub struct MaskError(#[from] FormError);
-
 /// Hides personal data by the forms it knows.
 #[derive(Debug)]
 pub struct Mask {
-    forms: FormSet,
+    forms: Arc<FormSet>,
     personal: Personal,
 }
 
 impl Mask {
-    /// By the shipped forms.
-    ///
-    /// # Errors
-    /// [`MaskError`].
-    pub fn new(personal: Personal) -> Result<Self, MaskError> {
-        Ok(Self { forms: FormSet::built_in()?, personal })
+    /// By these forms.
+    #[must_use]
+    pub const fn new(personal: Personal, forms: Arc<FormSet>) -> Self {
+        Self { forms, personal }
     }
 
     /// The forms it knows.
     #[must_use]
-    pub const fn forms(&self) -> &FormSet {
+    pub fn forms(&self) -> &FormSet {
         &self.forms
     }
 

@@ -48,12 +48,12 @@ impl Office {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path());
         let mut core = world.core;
-        let mut projection = Projection::open(&folder.projection()).unwrap();
+        let mut projection = Projection::open(&folder.projection(), forms()).unwrap();
         projection.catch_up(&mut core).unwrap();
         let clock = Arc::new(|| UnixMillis(NOW + 1_000_000));
         let (hub, thread) = HubHandle::spawn(core, clock, Some(Box::new(Projector::new(projection)))).unwrap();
         let state =
-            WebState::new(hub.clone(), &folder, "平谷<样例>推广站", BehindProxy::No, Metrics::default()).unwrap();
+            WebState::new(hub.clone(), &folder, forms(), "平谷<样例>推广站", BehindProxy::No, Metrics::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
@@ -76,6 +76,11 @@ impl Office {
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head: head.to_lowercase(), body: body.to_owned() }
     }
+}
+
+/// The shipped forms.
+pub(crate) fn forms() -> Arc<qianmo_forms::FormSet> {
+    Arc::new(qianmo_forms::FormSet::built_in().unwrap())
 }
 
 /// Files a visit with these answers and hands it in.

@@ -13,6 +13,7 @@ use qianmo_server::projection::{
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use crate::office::forms;
 use crate::world::{World, june, month};
 
 fn position(world: &World) -> Position {
@@ -52,7 +53,7 @@ fn found(reader: &Reader, text: &str) -> Vec<DocId> {
 }
 
 fn projector(world: &mut World, path: &Path) -> Projector {
-    let mut projection = Projection::open(path).unwrap();
+    let mut projection = Projection::open(path, forms()).unwrap();
     projection.catch_up(&mut world.core).unwrap();
     Projector::new(projection)
 }
@@ -123,7 +124,7 @@ fn projection_equals_the_replica_after_random_batches() {
         assert_eq!(reader.position().unwrap(), Some(position(&world)));
 
         // Built anew it says the same, in the same order; only what is gone is told again, at the end.
-        let mut fresh = Projection::in_memory().unwrap();
+        let mut fresh = Projection::in_memory(forms()).unwrap();
         fresh.rebuild(world.core.replica(), position(&world)).unwrap();
         let order = |reader: &Reader| -> Vec<DocId> {
             told(reader, None).0.iter().filter(|record| !record.is_gone).map(|record| record.id).collect()
@@ -181,7 +182,7 @@ fn projection_of_another_epoch_or_from_behind_is_brought_up_to_date() {
     drop(projector(&mut world, &path));
     assert!(Reader::open(&path).unwrap().record(&visit).unwrap().is_some());
 
-    let mut foreign = Projection::open(&path).unwrap();
+    let mut foreign = Projection::open(&path, forms()).unwrap();
     let commit = position(&world).commit;
     let empty = World::new(43);
     foreign.rebuild(empty.core.replica(), Position { epoch: Epoch([9; 16]), commit }).unwrap();
@@ -221,7 +222,7 @@ fn feed_cursor_from_before_a_rebuild_misses_nothing() {
     assert_eq!(ids(&since), changed);
     assert!(since.iter().all(|record| record.is_gone == (record.id == filed[3])));
 
-    let mut fresh = Projection::in_memory().unwrap();
+    let mut fresh = Projection::in_memory(forms()).unwrap();
     fresh.rebuild(world.core.replica(), position(&world)).unwrap();
     assert_eq!(ids(&told(&fresh.into_reader(), Some(cursor)).0), changed);
     let foreign = FeedCursor { epoch: Epoch([9; 16]), ..cursor };
@@ -278,7 +279,7 @@ fn lists_filter_count_and_page_without_gaps_or_doubles() {
         .collect();
     world.review(&mut tablet_a, filed[0], ReviewKind::Withdraw);
     world.meet(&mut tablet_a);
-    let mut projection = Projection::in_memory().unwrap();
+    let mut projection = Projection::in_memory(forms()).unwrap();
     projection.rebuild(world.core.replica(), position(&world)).unwrap();
     let reader = projection.into_reader();
     let mut seen = Vec::new();
@@ -305,7 +306,7 @@ fn lists_filter_count_and_page_without_gaps_or_doubles() {
 
 #[test]
 fn personal_fields_numbers_and_exact_positions_are_masked_unless_asked_for() {
-    let mask = Mask::new(Personal::Masked).unwrap();
+    let mask = Mask::new(Personal::Masked, forms());
     let fields = serde_json::json!({
         "target_name": "王某某",
         "lat": "40.163245",
@@ -328,7 +329,7 @@ fn personal_fields_numbers_and_exact_positions_are_masked_unless_asked_for() {
     assert_eq!(masked, expected);
     let unreadable = mask.fields(mask.form("visit", 1), serde_json::json!({ "lat": "北纬四十度", "lon": 117 }));
     assert_eq!(unreadable, serde_json::json!({ "lat": "•••", "lon": "•••" }));
-    let shown = Mask::new(Personal::Shown).unwrap();
+    let shown = Mask::new(Personal::Shown, forms());
     assert_eq!(shown.fields(shown.form("visit", 1), fields.clone()), fields);
     let unknown = mask.fields(None, serde_json::json!({ "name": "王某某", "count": 3, "empty": null }));
     assert_eq!(unknown, serde_json::json!({ "name": "•••", "count": "•••", "empty": null }));

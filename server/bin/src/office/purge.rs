@@ -165,7 +165,8 @@ pub(super) fn on_store(
 ) -> Result<PurgeAnswer, Failure> {
     let order = order(asked)?;
     let next = "delete projection.sqlite in the data folder; it is made anew";
-    let opened = Projection::open(&folder.projection()).and_then(|mut model| model.catch_up(core).map(|()| model));
+    let opened = Projection::open(&folder.projection(), super::forms(folder)?)
+        .and_then(|mut model| model.catch_up(core).map(|()| model));
     let mut model = opened.or_fail(Exit::Failed, "the read model cannot be used", next)?;
     let plan = admin::purge(core, now, &order).map_err(refused)?;
     let (touched, epoch) = (core.take_touched(), core.epoch());
