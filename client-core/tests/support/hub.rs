@@ -31,6 +31,9 @@ use qianmo_replica::replica::{HeldPart, Identity, Replica, Role};
 use tokio::sync::broadcast;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+/// Changes a pack on its way.
+pub type Spoil = Box<dyn FnMut(&mut Pack) + Send>;
+
 /// 2025-06-18 in Shanghai.
 pub const NOW: i64 = 1_750_204_800_000;
 
@@ -47,7 +50,7 @@ pub struct Hub {
     tickets: BTreeMap<Token, (Code, Code)>,
     visible: Vec<(LogbookName, PackHash)>,
     /// What happens to packs on their way to the hub.
-    pub spoil: Option<Box<dyn FnMut(&mut Pack) + Send>>,
+    pub spoil: Option<Spoil>,
     news: broadcast::Sender<()>,
 }
 

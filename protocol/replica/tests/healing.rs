@@ -234,6 +234,27 @@ fn refused_pack_is_packed_again_under_the_same_hashes_and_digests_agree() {
     assert_eq!((tablet_a.replica.state_digests(), tablet_a.replica.outbox().unwrap()), before);
 }
 
+/// A copy of the change that a thief carries is held; it must not pass for ours.
+#[test]
+fn stolen_copy_does_not_keep_a_refused_change_from_being_packed_again() {
+    let mut world = World::new(34);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let mut thief = world.enrol("P02", GrantRole::Technician);
+    let doc = tablet_a.file(&mut world, "查看越冬情况");
+    let stolen = tablet_a.replica.document(&doc).unwrap().unwrap().changes().next().unwrap().clone();
+    let stolen = qianmo_protocol::record::AuthoredChange { change: stolen };
+    thief.replica.write(&june(), &[(doc, stolen)], None).unwrap();
+    thief.replica.sync().unwrap();
+    world.meet(&mut thief);
+    assert!(world.hub.replica.record(&doc).unwrap().is_none(), "its author does not work on the thief's tablet");
+    meet_refusing(&mut world, &mut tablet_a, &|_| Some(RefuseCode::BadBody));
+    assert!(world.meet(&mut tablet_a).finished);
+    assert!(world.hub.replica.record(&doc).unwrap().is_some());
+    assert_eq!(tablet_a.replica.delivery(&doc).unwrap(), Delivery::Acknowledged);
+    world.meet(&mut tablet_a);
+    assert_same_states(&[&world.hub.replica, &tablet_a.replica]);
+}
+
 #[test]
 fn packs_behind_a_refused_one_are_packed_again_with_it() {
     let mut world = World::new(22);

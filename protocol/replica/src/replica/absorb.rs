@@ -471,7 +471,7 @@ impl Replica {
 
     /// Whether at least one pack carries a change without being quarantined for it (A1), or at least is not taken out of
     /// vectors (A12).
-    pub(super) fn carriage(&self, change: &ChangeHash, home: Option<&LogbookName>) -> Result<Carriage, ReplicaError> {
+    fn carriage(&self, change: &ChangeHash, home: Option<&LogbookName>) -> Result<Carriage, ReplicaError> {
         let fold = self.control.fold();
         let mut best = Carriage::Excluded;
         for (key, _) in self.index.scan_all(&rows::carriers_of(change))? {
@@ -576,7 +576,7 @@ impl Replica {
 
 /// How well the packs of a change carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carriage {
+enum Carriage {
     /// One does, or it is saved here and in no pack yet.
     Carried,
     /// All are quarantined for it.

@@ -26,7 +26,6 @@ use qianmo_protocol::pack::Entry;
 use qianmo_protocol::session::message::{Refuse, RefuseCode};
 use qianmo_protocol::wire::{DecodeError, Reader, Wire, Writer};
 
-use super::absorb::Carriage;
 use super::status::Delivery;
 use super::{Payload, Replica, ReplicaError, Role};
 use crate::frames::{LocalFrame, MetaFrame};
@@ -315,7 +314,7 @@ impl Replica {
             of_logbook.packs.push(pack);
             for entry in entries.iter().filter(|entry| entry.change().is_some()) {
                 let hash = entry.hash();
-                let is_unsent = self.carriage(&hash, Some(&name))? == Carriage::Unsent;
+                let is_unsent = self.is_unsent(&name, &hash)?;
                 let tries = self.tries(&name, &hash)?;
                 let is_wanted = is_unsent && tries.limited < LIMITED_TRIES_MAX && !self.given_up.contains(&hash);
                 if is_wanted && taken.insert(hash) {
@@ -333,6 +332,23 @@ impl Replica {
         let value = self.index.get_raw(&rows::refused(pack))?;
         let code = value.and_then(|value| RefuseCode::from_number(*value.first()?));
         Ok(code.filter(|code| code.is_permanent()))
+    }
+
+    /// Whether a change of ours is due, and in no pack of ours that a hub may take. What others carry does not count: a thief
+    /// may have copied it, and the receipt must be ours.
+    fn is_unsent(&self, name: &LogbookName, change: &ChangeHash) -> Result<bool, ReplicaError> {
+        let mut is_due = false;
+        for (key, _) in self.index.scan_all(&rows::carriers_of(change))? {
+            let Some(pack) = rows::tail::<32>(&key).map(PackHash) else { continue };
+            if !self.index.has(&rows::own_pack(&pack))? {
+                continue;
+            }
+            if !self.is_pack_excluded(Some(name), &pack)? {
+                return Ok(false);
+            }
+            is_due |= self.index.has(&rows::due(&pack))?;
+        }
+        Ok(is_due)
     }
 
     fn tries(&self, name: &LogbookName, change: &ChangeHash) -> Result<Tries, ReplicaError> {
@@ -406,7 +422,7 @@ impl Replica {
             let row: ChangeRow = decode(&key, &value)?;
             let is_unsent = match row.place {
                 ChangePlace::Local { .. } => true,
-                ChangePlace::Pack { .. } => self.carriage(&hash, Some(name))? == Carriage::Unsent,
+                ChangePlace::Pack { .. } => self.is_unsent(name, &hash)?,
             };
             if is_unsent {
                 unsent.insert(hash, row);
