@@ -122,8 +122,19 @@ pub(crate) fn form_name(forms: &FormSet, id: &str, messages: Messages) -> String
 pub(crate) fn gist(form: Option<&Form>, row: &RecordRow, messages: Messages) -> String {
     const PARTS_MAX: usize = 4;
     /// Answers that tell records apart, where a form has them.
-    const TELLING: [&str; 8] =
-        ["activity_date", "target_name", "target_id", "crop_id", "pest_id", "topic", "content", "demand_text"];
+    const TELLING: [&str; 11] = [
+        "activity_date",
+        "code",
+        "name",
+        "target_name",
+        "target_id",
+        "topic",
+        "theme",
+        "technology_id",
+        "crop_id",
+        "pest_id",
+        "content",
+    ];
     let part = |name: &str| {
         let shown =
             crate::answers::display(form.and_then(|form| form.field(name)), row.fields.get(name)?, messages.lang());
