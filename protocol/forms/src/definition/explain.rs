@@ -103,10 +103,10 @@ impl FormFaultKind {
             Self::Unreadable { .. } => ("看路径和权限是否正确", "check the path and who may read it"),
             Self::NotUtf8 { .. } => ("用UTF-8编码另存", "save the file as UTF-8"),
             Self::NotLocal { .. } => ("在名称前加 `local_`", "put `local_` before the name"),
-            Self::NeededField { .. } | Self::HiddenRequired => (
-                "去掉 hidden,或者(不是每条记录都要的项目)写 required = false",
-                "take `hidden` away, or set `required = false` where a record can do without it",
-            ),
+            Self::NeededField { .. } => ("去掉这一处改动", "take this change away"),
+            Self::HiddenRequired => {
+                ("去掉 hidden,或者同时写 required = false", "take `hidden` away, or set `required = false` with it")
+            }
             Self::UnknownForm { .. } => (
                 "用 qianmo forms 看有哪些表单;自己的表单直接改它的文件",
                 "see `qianmo forms`; a form of your own is changed in its own file",
