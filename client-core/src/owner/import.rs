@@ -65,9 +65,11 @@ impl Owner {
                     continue;
                 }
             };
-            results.push(act.first().map(|(doc, _)| RecordId(*doc)).ok_or_else(|| WriteError::NotWritable {
-                detail: "nothing was authored".to_owned(),
-            }));
+            results.push(
+                act.first()
+                    .map(|(doc, _)| RecordId(*doc))
+                    .ok_or_else(|| WriteError::NotWritable { detail: "nothing was authored".to_owned() }),
+            );
             let frame = frames.entry(logbook.clone()).or_default();
             if !frame.has_room(&act) {
                 let full = core::mem::take(frame);

@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Sync(Sync),
     Status(Status),
     Export(Export),
+    Import(Import),
+    Duplicates(Duplicates),
     Forms(Forms),
 }
 
@@ -344,6 +346,36 @@ pub(crate) struct Export {
     pub(crate) format: Option<Format>,
     #[arg(long)]
     pub(crate) with_personal: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[arg(value_name = "LEDGER")]
+    pub(crate) ledger: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) with: PathBuf,
+    #[arg(long, value_name = "YYYY", value_parser = clap::value_parser!(u16).range(2000..=2199))]
+    pub(crate) year: u16,
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rejected: Option<PathBuf>,
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[arg(long)]
+    pub(crate) without_states: bool,
+    #[arg(long, value_name = "CODE")]
+    pub(crate) station: Vec<String>,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Duplicates {
+    #[arg(long)]
+    pub(crate) withdraw: bool,
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

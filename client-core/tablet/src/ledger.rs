@@ -1,6 +1,6 @@
 //! Ledgers: the messy tables that stations kept before, read row by row into clean records.
 //!
-//! Everything here is pure but [`Folder::read`]: bytes in, outcomes out. The rules are those of the district's import specification; they are
+//! Everything here is pure but [`Folder::read`] and [`filing`]: bytes in, outcomes out. The rules are those of the district's import specification; they are
 //! deterministic, and nothing outside the tables is guessed. What would change an achievement is refused with a reason, everything else is
 //! repaired or blanked and says so.
 //!
@@ -9,6 +9,7 @@
 //! ```text
 //! bytes --inspect--> encoding --Rows--> cells --Cleaner--> Outcome: skipped | rejected(reason) | accepted(CleanRow, codes)
 //!                                                  finish --> Summary --to_json--> report
+//! CleanRow --Filing--> records of this device       refused rows --RefusedRows--> a file to correct
 //! ```
 //!
 //! # Limits
@@ -18,11 +19,14 @@
 mod cell;
 mod cleaner;
 pub mod directory;
+mod entries;
+pub mod filing;
 mod moment;
 mod number;
 mod outcome;
 mod place;
 mod position;
+pub mod refused;
 mod report;
 mod row;
 pub mod source;

@@ -187,6 +187,9 @@ fn block_on(
         let mut bench = Bench { messages, terminal, folder, columns: environment.columns() };
         return command::forms::run(&mut bench, asked).map(|()| Exit::Done);
     }
+    if let Command::Import(asked @ cli::Import { dry_run: true, .. }) = &cli.command {
+        return command::import::dry_run(asked, messages, terminal).map(|()| Exit::Done);
+    }
     let folder = environment
         .data_dir(cli.global.data.as_deref())
         .ok_or_else(|| Told::new(Exit::Usage, messages.text("error-data-dir")).next(messages.text("next-data-dir")))?;
@@ -228,6 +231,8 @@ async fn perform(work: &mut Work<'_, '_>, command: &Command) -> Result<(), Failu
         Command::Sync(asked) => command::sync::run(work, asked).await,
         Command::Status(asked) => command::status::run(work, asked),
         Command::Export(asked) => command::export::run(work, asked),
+        Command::Import(asked) => command::import::run(work, asked).await,
+        Command::Duplicates(asked) => command::duplicates::run(work, asked).await,
         // Was done before the core opened: it needs none.
         Command::Forms(_) => Ok(()),
     }

@@ -122,7 +122,7 @@ impl<'a> Cleaner<'a> {
     /// Labels of the columns that the ledger does not have; they are treated as blank.
     #[must_use]
     pub fn missing_columns(&self) -> Vec<&str> {
-        let label = |column: &Column| self.vocabulary.column_label(column.key()).unwrap_or(column.key());
+        let label = |column: &Column| self.vocabulary.column_label(column.key()).unwrap_or_else(|| column.key());
         self.header.missing().iter().map(label).collect()
     }
 

@@ -297,6 +297,7 @@ pub struct Rows {
     left: Arc<AtomicU64>,
     record: csv::ByteRecord,
     encoding: Encoding,
+    rows: u64,
 }
 
 impl core::fmt::Debug for Rows {
@@ -324,13 +325,19 @@ impl Rows {
             .flexible(true)
             .buffer_capacity(CHUNK_BYTES)
             .from_reader(rationed);
-        Ok(Self { reader, left, record: csv::ByteRecord::new(), encoding })
+        Ok(Self { reader, left, record: csv::ByteRecord::new(), encoding, rows: 0 })
     }
 
     /// How many bytes have been taken in.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.reader.position().byte()
+    }
+
+    /// How many rows have been read, the header included.
+    #[must_use]
+    pub const fn rows_read(&self) -> u64 {
+        self.rows
     }
 
     /// The next row, into `cells`; `false` at the end. Empty lines are no rows.
@@ -341,7 +348,7 @@ impl Rows {
         self.left.store(ROW_BYTES_MAX, Ordering::Relaxed);
         let line = self.reader.position().line();
         match self.reader.read_byte_record(&mut self.record) {
-            Ok(true) => {}
+            Ok(true) => self.rows += 1,
             Ok(false) => return Ok(false),
             Err(error) => return Err(read_error(error, line)),
         }
@@ -379,13 +386,12 @@ fn push_decoded(cell: &mut String, bytes: &[u8], encoding: Encoding) -> bool {
 }
 
 fn read_error(error: csv::Error, line: u64) -> SourceError {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
-            SourceError::RowTooLong { line, max: ROW_BYTES_MAX }
-        }
-        csv::ErrorKind::Io(error) => SourceError::Io(error),
-        other => SourceError::Io(io::Error::other(format!("{other:?}"))),
+    let detail = error.to_string();
+    let csv::ErrorKind::Io(error) = error.into_kind() else { return SourceError::Io(io::Error::other(detail)) };
+    if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) {
+        return SourceError::RowTooLong { line, max: ROW_BYTES_MAX };
     }
+    SourceError::Io(error)
 }
 
 #[cfg(test)]
