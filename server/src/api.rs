@@ -9,6 +9,8 @@
 //! GET /metrics               counts
 //! ```
 //!
+//! Entries of directories (stations, people, service targets …) are told only where `form` names theirs.
+//!
 //! Records are chosen by `station`, `month`, `form`, `state`, `text` (every word of it), `conflicts`, `changed`; `limit` and
 //! `cursor` page.
 //!
@@ -65,8 +67,8 @@ async fn records(State(state): State<WebState>, uri: Uri) -> Result<Json<Value>,
 
 async fn record(State(state): State<WebState>, Path(id): Path<String>, uri: Uri) -> Result<Json<Value>, Refusal> {
     only_path(&uri)?;
-    let full = state.full(&id).await?;
-    Ok(Json(json::full_json(state.mask(), &full)))
+    let (full, names) = (state.full(&id).await?, state.names().await?);
+    Ok(Json(json::full_json(state.mask(), &names, &full)))
 }
 
 async fn stats(State(state): State<WebState>, uri: Uri) -> Result<Json<Value>, Refusal> {

@@ -151,8 +151,10 @@ async fn index(State(state): State<WebState>, uri: Uri) -> Result<Response, Refu
     let (filter, lang) = (asked.filter()?, asked.lang()?);
     let after = asked.cursor(ListCursor::decode)?;
     let wanted = filter.clone();
+    let names = state.names().await?;
     let read = state.read(move |reader| {
         Ok(list::Found {
+            names,
             counts: reader.counts(&wanted)?,
             places: reader.places()?,
             page: reader.newest(&wanted, after, PAGE_RECORDS)?,
@@ -164,6 +166,6 @@ async fn index(State(state): State<WebState>, uri: Uri) -> Result<Response, Refu
 
 async fn record_page(State(state): State<WebState>, Path(id): Path<String>, uri: Uri) -> Result<Response, Refusal> {
     let lang = Asked::read(&uri, &["lang"])?.lang()?;
-    let full = state.full(&id).await?;
-    rendered(&record::RecordPage::new(&state, lang, &full))
+    let (full, names) = (state.full(&id).await?, state.names().await?);
+    rendered(&record::RecordPage::new(&state, &names, lang, &full))
 }

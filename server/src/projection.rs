@@ -26,6 +26,7 @@
 //! next start builds it anew.
 
 mod mask;
+mod names;
 mod query;
 mod report;
 mod row;
@@ -48,6 +49,7 @@ use row::Written;
 
 pub(crate) use mask::HIDDEN;
 pub use mask::{Mask, Personal};
+pub use names::Names;
 pub use query::{Counts, Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Places, Reader};
 pub use report::Report;
 pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, state_label, state_word};
@@ -55,7 +57,7 @@ pub(crate) use row::{conflict_word, scalar_json};
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 4;
+const SCHEMA_VERSION: i32 = 5;
 /// Records written in one transaction when the model is built anew.
 const REBUILD_BATCH: usize = 500;
 
@@ -75,6 +77,7 @@ CREATE TABLE record (
     month TEXT,
     form TEXT NOT NULL,
     form_version INTEGER NOT NULL,
+    registry INTEGER NOT NULL,
     author TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     state TEXT NOT NULL,
@@ -88,7 +91,8 @@ CREATE TABLE record (
     checksum BLOB NOT NULL
 );
 CREATE INDEX record_feed ON record (touched, id);
-CREATE INDEX record_newest ON record (gone, created_at DESC, id DESC);
+CREATE INDEX record_newest ON record (gone, registry, created_at DESC, id DESC);
+CREATE INDEX record_form ON record (form, touched);
 CREATE INDEX record_place ON record (gone, station, month, created_at DESC, id DESC);
 ";
 

@@ -46,7 +46,7 @@ use qianmo_replica::replica::RecordDetail;
 use crate::admin::Folder;
 use crate::hub::{HubCore, HubError, HubHandle};
 use crate::metrics::Metrics;
-use crate::projection::{Mask, Personal, ProjectionError, Reader};
+use crate::projection::{Mask, Names, Personal, ProjectionError, Reader};
 
 pub(crate) use asked::Asked;
 pub(crate) use refusal::{Fault, Refusal, Said};
@@ -75,6 +75,8 @@ struct Shared {
     hub: HubHandle,
     projection: PathBuf,
     reader: Mutex<Option<Arc<Reader>>>,
+    /// What codes were called at a commit.
+    names: Mutex<Option<(u64, Arc<Names>)>>,
     mask: Mask,
     organisation: String,
     metrics: Metrics,
@@ -113,6 +115,7 @@ impl WebState {
             hub,
             projection: folder.projection(),
             reader: Mutex::new(None),
+            names: Mutex::new(None),
             mask: Mask::new(Personal::Masked, forms),
             organisation: organisation.to_owned(),
             metrics,
@@ -153,6 +156,22 @@ impl WebState {
         let reading = tokio::task::spawn_blocking(move || read(&*state.reader()?));
         let read = tokio::time::timeout(ANSWER_WITHIN, reading).await.map_err(|_| Refusal::Unavailable)?;
         Ok(read.map_err(|_| Refusal::Internal)??)
+    }
+
+    /// What codes are called now. Read anew when a directory changed.
+    pub(crate) async fn names(&self) -> Result<Arc<Names>, Refusal> {
+        let state = self.clone();
+        self.read(move |reader| {
+            let touched = reader.directories_touched()?;
+            let known = |names: &Option<(u64, Arc<Names>)>| names.clone().filter(|(at, _)| *at == touched);
+            if let Some((_, names)) = known(&state.shared.names.lock().unwrap_or_else(PoisonError::into_inner)) {
+                return Ok(names);
+            }
+            let names = Arc::new(reader.names(state.mask())?);
+            *state.shared.names.lock().unwrap_or_else(PoisonError::into_inner) = Some((touched, Arc::clone(&names)));
+            Ok(names)
+        })
+        .await
     }
 
     /// Asks the hub.

@@ -14,7 +14,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use qianmo_forms::FormSet;
+use qianmo_forms::{FormKind, FormSet};
 use qianmo_server::admin::{self, Expected, Folder, FolderError, OpenHubError, VerifyError};
 use qianmo_server::config::{Overrides, ServerConfig};
 use qianmo_server::hub::{ClockCheck, HubCore, HubLimits, HubStopped};
@@ -384,11 +384,15 @@ fn role(word: &str) -> Result<Role, Failure> {
 
 fn stats(core: &HubCore) -> Result<StatsAnswer, Failure> {
     let replica = core.replica();
-    let (mut records, mut conflicts, mut after) = (0, 0, None);
+    let forms = FormSet::built_in().or_fail(Exit::Failed, "the records cannot be counted", STORE_NEXT)?;
+    let (mut records, mut directory_entries, mut conflicts, mut after) = (0, 0, 0, None);
     loop {
         let page = replica.records(&Default::default(), after.as_deref(), PAGE);
         let page = page.or_fail(Exit::Failed, "the records cannot be counted", STORE_NEXT)?;
-        records += page.rows.len();
+        let is_registry = |form: &str| forms.get(form).is_some_and(|form| form.kind() == FormKind::Registry);
+        let entries = page.rows.iter().filter(|row| is_registry(row.view.root.form.as_str())).count();
+        directory_entries += entries;
+        records += page.rows.len() - entries;
         conflicts += page.rows.iter().map(|row| row.conflicts.len()).sum::<usize>();
         after = page.next;
         if after.is_none() {
@@ -403,6 +407,7 @@ fn stats(core: &HubCore) -> Result<StatsAnswer, Failure> {
         hub: core.hub().to_string(),
         epoch: core.epoch().to_string(),
         records,
+        directory_entries,
         conflicts,
         logbooks: replica.state_digests().len(),
         devices: tablets.clone().count(),

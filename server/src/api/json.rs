@@ -8,7 +8,7 @@ use qianmo_protocol::record::{FieldConflict, FieldPath};
 use qianmo_protocol::review::Standing;
 use qianmo_replica::replica::{HistoryView, ReviewView};
 
-use crate::projection::{Mask, ProjectedRecord, conflict_word, state_label};
+use crate::projection::{Mask, Names, ProjectedRecord, conflict_word, state_label};
 use crate::web::{Full, Teller, rfc3339};
 
 /// One record as the API and exports tell it.
@@ -41,13 +41,15 @@ pub(crate) fn record_json(mask: &Mask, record: &ProjectedRecord) -> Value {
 }
 
 /// One record with everything about it.
-pub(super) fn full_json(mask: &Mask, full: &Full) -> Value {
+pub(super) fn full_json(mask: &Mask, names: &Names, full: &Full) -> Value {
     let detail = &full.detail;
     let record = ProjectedRecord::of(&detail.row);
-    let teller = Teller::new(mask, &record.form, record.form_version);
+    let teller = Teller::new(mask, names, &record.form, record.form_version);
     let mut told = record_json(mask, &record);
     let list = |values: Vec<Value>| Value::Array(values);
     let rest = [
+        ("author_name", json!(teller.person(&record.author))),
+        ("station_name", json!(record.station.as_deref().map(|station| teller.station(station)))),
         ("answers", list(answers(&teller, full))),
         ("conflict_list", list(detail.row.conflicts.iter().map(|one| conflict_json(&teller, one)).collect())),
         ("history", list(detail.history.iter().map(|one| history_json(&teller, full, one)).collect())),

@@ -1,15 +1,17 @@
 //! The list of records: newest first, in pages, with filters that are links.
 
+use std::sync::Arc;
+
 use askama::Template;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use qianmo_forms::{FieldType, Lang};
+use qianmo_forms::{FieldType, Lang, ReferenceKind};
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::record::FieldPath;
 
 use super::{Badge, Chrome, address, badges};
 use crate::projection::{
-    Counts, Filter, ListCursor, ListPage, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS, state_label,
+    Counts, Filter, ListCursor, ListPage, Names, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS, state_label,
 };
 use crate::web::{Teller, WebState, minute};
 
@@ -23,6 +25,7 @@ pub(super) struct Found {
     pub(super) counts: Counts,
     pub(super) places: Places,
     pub(super) page: ListPage,
+    pub(super) names: Arc<Names>,
 }
 
 /// The page.
@@ -78,19 +81,19 @@ struct Row {
 
 impl ListView {
     pub(super) fn new(state: &WebState, lang: Lang, filter: Filter, after: Option<ListCursor>, found: Found) -> Self {
-        let Found { counts, places, page } = found;
+        let Found { counts, places, page, names } = found;
         let chrome = Chrome::new(state, lang, &link(&filter, after.as_ref()));
         let words = chrome.words;
         let at = |filter: &Filter, cursor: Option<&ListCursor>| address(&link(filter, cursor), lang);
         Self {
             total: words.count(matching(&filter, &counts)),
             chips: state_chips(&filter, &counts, lang),
-            active: active_chips(state, &filter, lang),
-            selects: selects(state, &filter, places, lang),
+            active: active_chips(state, &names, &filter, lang),
+            selects: selects(state, &names, &filter, places, lang),
             text: filter.text.clone().unwrap_or_default(),
             text_chars_max: QUERY_CHARS_MAX,
             kept: kept(&filter, lang),
-            rows: page.records.iter().map(|record| row(state, record, lang)).collect(),
+            rows: page.records.iter().map(|record| row(state, &names, record, lang)).collect(),
             is_filtered: filter != Filter::default(),
             first: after.map(|_| at(&filter, None)),
             next: page.next.map(|cursor| at(&filter, Some(&cursor))),
@@ -152,10 +155,12 @@ fn state_chips(filter: &Filter, counts: &Counts, lang: Lang) -> Vec<Chip> {
 }
 
 /// The place that was chosen, each part with a link that takes it away.
-fn active_chips(state: &WebState, filter: &Filter, lang: Lang) -> Vec<Chip> {
-    let form = filter.form.as_ref().map(|form| Teller::new(state.mask(), form, 0).form_label(form, lang));
+fn active_chips(state: &WebState, names: &Names, filter: &Filter, lang: Lang) -> Vec<Chip> {
+    let teller = |form: &str| Teller::new(state.mask(), names, form, 0);
+    let form = filter.form.as_ref().map(|form| teller(form).form_label(form, lang));
+    let station = filter.station.as_ref().map(|station| teller("").station(station));
     let parts = [
-        (filter.station.clone(), Filter { station: None, ..filter.clone() }),
+        (station, Filter { station: None, ..filter.clone() }),
         (filter.month.clone(), Filter { month: None, ..filter.clone() }),
         (form, Filter { form: None, ..filter.clone() }),
         (filter.text.as_ref().map(|text| format!("“{text}”")), Filter { text: None, ..filter.clone() }),
@@ -166,16 +171,20 @@ fn active_chips(state: &WebState, filter: &Filter, lang: Lang) -> Vec<Chip> {
     parts.into_iter().filter_map(chip).collect()
 }
 
-fn selects(state: &WebState, filter: &Filter, places: Places, lang: Lang) -> Vec<Select> {
+fn selects(state: &WebState, names: &Names, filter: &Filter, places: Places, lang: Lang) -> Vec<Select> {
     let words = super::Words::of(lang);
     let select = |name, label, values: Vec<String>, chosen: &Option<String>, text: &dyn Fn(&str) -> String| {
         let choice = |value: String| Choice { text: text(&value), is_chosen: chosen.as_ref() == Some(&value), value };
         Select { name, label, choices: values.into_iter().map(choice).collect() }
     };
     let plain = |text: &str| text.to_owned();
-    let form = |code: &str| Teller::new(state.mask(), code, 0).form_label(code, lang);
+    let form = |code: &str| Teller::new(state.mask(), names, code, 0).form_label(code, lang);
+    let station = |code: &str| {
+        let name = names.of(ReferenceKind::Station, code);
+        name.map_or_else(|| code.to_owned(), |name| format!("{code} {name}"))
+    };
     vec![
-        select("station", words.station, places.stations, &filter.station, &plain),
+        select("station", words.station, places.stations, &filter.station, &station),
         select("month", words.month, places.months, &filter.month, &plain),
         select("form", words.form, places.forms, &filter.form, &form),
     ]
@@ -193,10 +202,10 @@ fn kept(filter: &Filter, lang: Lang) -> Vec<(&'static str, String)> {
     kept
 }
 
-fn row(state: &WebState, record: &ProjectedRecord, lang: Lang) -> Row {
+fn row(state: &WebState, names: &Names, record: &ProjectedRecord, lang: Lang) -> Row {
     let words = super::Words::of(lang);
-    let teller = Teller::new(state.mask(), &record.form, record.form_version);
-    let place = [record.station.as_deref(), record.month.as_deref()];
+    let teller = Teller::new(state.mask(), names, &record.form, record.form_version);
+    let place = [record.station.as_deref().map(|code| teller.station(code)), record.month.clone()];
     Row {
         link: address(&format!("/records/{}", record.id), lang),
         written: date(&teller, record).is_some().then(|| minute(record.created_at)),
@@ -204,7 +213,7 @@ fn row(state: &WebState, record: &ProjectedRecord, lang: Lang) -> Row {
         form: teller.form_label(&record.form, lang),
         summary: summary(&teller, record, lang).unwrap_or_else(|| words.no_text.to_owned()),
         place: place.into_iter().flatten().collect::<Vec<_>>().join(" · "),
-        author: record.author.clone(),
+        author: teller.person(&record.author),
         badges: badges(&record.state, record.changed_after_approval, record.conflicts.len(), words),
     }
 }

@@ -12,7 +12,7 @@ use qianmo_replica::replica::{RecordDetail, ReviewView};
 
 use super::story::{self, Chapter};
 use super::{Badge, Chrome, Words, badges};
-use crate::projection::{HIDDEN, state_word};
+use crate::projection::{HIDDEN, Names, state_word};
 use crate::web::{Full, Teller, WebState, minute};
 
 /// The page.
@@ -85,12 +85,12 @@ struct Review {
 }
 
 impl RecordPage {
-    pub(super) fn new(state: &WebState, lang: Lang, full: &Full) -> Self {
+    pub(super) fn new(state: &WebState, names: &Names, lang: Lang, full: &Full) -> Self {
         let detail = &full.detail;
         let row = &detail.row;
         let root = &row.view.root;
         let (form, version) = (root.form.to_string(), root.form_version);
-        let teller = Teller::new(state.mask(), &form, version);
+        let teller = Teller::new(state.mask(), names, &form, version);
         let telling = Telling { teller, lang, words: Words::of(lang), detail };
         let is_changed = row.review.changed_after_approval;
         Self {
@@ -98,7 +98,7 @@ impl RecordPage {
             id: row.id.to_string(),
             title: teller.form_label(&form, lang),
             logbook: row.logbook.to_string(),
-            author: root.author.to_string(),
+            author: teller.person(root.author.as_str()),
             created: minute(root.created_at.0),
             badges: badges(state_word(row.review.status), is_changed, row.conflicts.len(), telling.words),
             is_changed,
@@ -132,7 +132,7 @@ impl Telling<'_> {
             } else {
                 self.teller.text_with_unit(path, &candidate.value, self.lang)
             };
-            let person = candidate.person.as_ref().map(ToString::to_string);
+            let person = candidate.person.as_ref().map(|person| self.teller.person(person.as_str()));
             Candidate {
                 is_hidden: value == HIDDEN,
                 is_shown: !is_removal && shown == Some(&candidate.value),
@@ -185,9 +185,15 @@ impl Telling<'_> {
         let answer = |name: &str| self.answer(&FieldPath::Field(name.to_owned()), fields.get(name)?);
         let mut sections: Vec<Section> = Vec::new();
         if let Some(form) = self.teller.form() {
-            sections.extend(form.sections().iter().map(|section| Section {
-                label: section.label.get(self.lang).to_owned(),
-                answers: form.fields_in(&section.name).filter_map(|field| answer(&field.name)).collect(),
+            sections.extend(form.sections().iter().map(|section| {
+                Section {
+                    label: section.label.get(self.lang).to_owned(),
+                    answers: form
+                        .fields_in(&section.name)
+                        .filter(|field| !field.hidden)
+                        .filter_map(|field| answer(&field.name))
+                        .collect(),
+                }
             }));
         }
         let is_known = |name: &str| self.teller.field(&FieldPath::Field(name.to_owned())).is_some();
@@ -216,6 +222,13 @@ impl Telling<'_> {
         self.detail.row.view.repeats.iter().flat_map(of_repeat).collect()
     }
 
+    /// A reason for sending back, in words.
+    fn reason(&self, code: &str) -> String {
+        let list = self.teller.mask().forms().lists().get("return_reason");
+        let choice = list.and_then(|list| list.get(code));
+        choice.map_or_else(|| code.to_owned(), |choice| choice.label.get(self.lang).to_owned())
+    }
+
     fn review(&self, review: &ReviewView) -> Review {
         let event = &review.event;
         let mask = self.teller.mask();
@@ -228,10 +241,10 @@ impl Telling<'_> {
                 ReviewKind::Submit | ReviewKind::Reopen => "wait",
                 ReviewKind::Withdraw | ReviewKind::Comment => "plain",
             },
-            person: event.person.to_string(),
+            person: self.teller.person(event.person.as_str()),
             time: minute(event.time.0),
             note: mask.note(&event.note),
-            reasons: event.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" · "),
+            reasons: event.reasons.iter().map(|code| self.reason(code.as_str())).collect::<Vec<_>>().join(" · "),
             field_notes: notes.map(|(path, note)| (self.teller.label(path, self.lang), mask.note(note))).collect(),
             is_imported: event.provenance == Provenance::Imported,
             standing: self.words.standing(review.standing),

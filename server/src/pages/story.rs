@@ -57,7 +57,10 @@ fn chapter(teller: &Teller<'_>, lang: Lang, full: &Full, view: &HistoryView) -> 
         full.devices.get(&device).map_or_else(|| id.clone(), |label| format!("{label} ({id})"))
     });
     Chapter {
-        person: story.person.as_ref().map_or_else(|| words.unknown_person.to_owned(), ToString::to_string),
+        person: match &story.person {
+            Some(person) => teller.person(person.as_str()),
+            None => words.unknown_person.to_owned(),
+        },
         device: device.unwrap_or_default(),
         time: minute(story.time.0),
         did,

@@ -27,7 +27,7 @@ pub struct Filter {
     pub station: Option<String>,
     /// Of logbooks of this month, as `YYYY-MM`.
     pub month: Option<String>,
-    /// Of this form.
+    /// Of this form; without one, of every form that is no registry's.
     pub form: Option<String>,
     /// In this review state.
     pub state: Option<String>,
@@ -158,7 +158,7 @@ pub struct Places {
 
 /// What a filter asks of a record, as `?3` to `?8` and `?10` of [`page`].
 const MATCHES: &str = "gone = 0 AND (?3 IS NULL OR station = ?3) AND (?4 IS NULL OR month = ?4) \
-                       AND (?5 IS NULL OR form = ?5) AND (?6 IS NULL OR state = ?6) \
+                       AND (form = ?5 OR (?5 IS NULL AND registry = 0)) AND (?6 IS NULL OR state = ?6) \
                        AND (NOT ?7 OR conflicts > 0) AND (NOT ?8 OR changed_after_approval) \
                        AND (?10 IS NULL OR number IN (SELECT rowid FROM search WHERE search MATCH ?10))";
 
@@ -265,8 +265,8 @@ impl Reader {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
             "SELECT state, count(*), sum(changed_after_approval), sum(conflicts > 0) FROM record WHERE gone = 0 \
-             AND (?1 IS NULL OR station = ?1) AND (?2 IS NULL OR month = ?2) AND (?3 IS NULL OR form = ?3) \
-             AND (?4 IS NULL OR number IN (SELECT rowid FROM search WHERE search MATCH ?4)) GROUP BY state",
+             AND (?1 IS NULL OR station = ?1) AND (?2 IS NULL OR month = ?2) \
+             AND (form = ?3 OR (?3 IS NULL AND registry = 0)) AND (?4 IS NULL OR number IN (SELECT rowid FROM search WHERE search MATCH ?4)) GROUP BY state",
         )?;
         let mut rows = statement.query(params![filter.station, filter.month, filter.form, filter.matching()])?;
         let mut counts = Counts::default();

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use qianmo_forms::FormSet;
+use qianmo_forms::{FormKind, FormSet};
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::ids::{ChangeHash, DocId};
 use qianmo_protocol::record::{ConflictKind, FieldConflict, RowKey, RowView};
@@ -228,20 +228,22 @@ pub(super) fn write(
     commit: u64,
 ) -> Result<Written, ProjectionError> {
     let record = ProjectedRecord::read(replica, id)?.unwrap_or_else(|| ProjectedRecord::gone(*id, commit));
-    let number = upsert(connection, &record)?;
+    let form = forms.get_version(&record.form, record.form_version).or_else(|| forms.get(&record.form));
+    let is_registry = form.is_some_and(|form| form.kind() == FormKind::Registry);
+    let number = upsert(connection, &record, is_registry)?;
     index(connection, forms, number, &record)?;
     Ok(if record.is_gone { Written::Gone } else { Written::Shown })
 }
 
 /// Writes the row of a record, new or not, and answers its number.
-fn upsert(connection: &Connection, record: &ProjectedRecord) -> Result<i64, rusqlite::Error> {
+fn upsert(connection: &Connection, record: &ProjectedRecord, is_registry: bool) -> Result<i64, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO record (id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
-         state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum, approved) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+         state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum, approved, registry) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
          ON CONFLICT (id) DO UPDATE SET gone = ?2, touched = ?3, logbook = ?4, station = ?5, month = ?6, form = ?7, \
          form_version = ?8, author = ?9, created_at = ?10, state = ?11, changed_after_approval = ?12, conflicts = ?13, \
-         conflict_list = ?14, heads = ?15, fields = ?16, repeats = ?17, checksum = ?18, approved = ?19 RETURNING number",
+         conflict_list = ?14, heads = ?15, fields = ?16, repeats = ?17, checksum = ?18, approved = ?19, registry = ?20 RETURNING number",
     )?;
     let values = params![
         record.id.0,
@@ -263,6 +265,7 @@ fn upsert(connection: &Connection, record: &ProjectedRecord) -> Result<i64, rusq
         record.repeats.to_string(),
         checksum(record),
         record.approved.as_ref().map(ToString::to_string),
+        is_registry,
     ];
     statement.query_row(values, |row| row.get(0))
 }

@@ -2,22 +2,40 @@
 
 use serde_json::Value;
 
-use qianmo_forms::{Field, Form, Lang, Value as FormValue};
+use qianmo_forms::{Field, FieldType, Form, Lang, ReferenceKind, Value as FormValue};
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::record::FieldPath;
 
-use crate::projection::{HIDDEN, Mask, scalar_json};
+use crate::projection::{HIDDEN, Mask, Names, scalar_json};
 
 /// Tells the values of records of one form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Teller<'a> {
     mask: &'a Mask,
+    names: &'a Names,
     form: Option<&'a Form>,
 }
 
 impl<'a> Teller<'a> {
-    pub(crate) fn new(mask: &'a Mask, form: &str, version: u32) -> Self {
-        Self { mask, form: mask.form(form, version) }
+    pub(crate) fn new(mask: &'a Mask, names: &'a Names, form: &str, version: u32) -> Self {
+        Self { mask, names, form: mask.form(form, version) }
+    }
+
+    /// What a person is called.
+    pub(crate) fn person(&self, code: &str) -> String {
+        self.names.of(ReferenceKind::Person, code).unwrap_or(code).to_owned()
+    }
+
+    /// What a station is called.
+    pub(crate) fn station(&self, code: &str) -> String {
+        self.names.of(ReferenceKind::Station, code).unwrap_or(code).to_owned()
+    }
+
+    /// What a reference, or several, points at.
+    fn called(&self, field: &Field, text: &str) -> Option<String> {
+        let (FieldType::Reference(kind) | FieldType::References(kind)) = field.field_type else { return None };
+        let name = |id: &str| self.names.of(kind, id).unwrap_or(id).to_owned();
+        Some(text.split_whitespace().map(name).collect::<Vec<_>>().join("、"))
     }
 
     pub(crate) const fn mask(&self) -> &'a Mask {
@@ -81,6 +99,9 @@ impl<'a> Teller<'a> {
             Value::Null | Value::Array(_) | Value::Object(_) => return String::new(),
         };
         let read = self.field(path).and_then(|field| {
+            if let Some(called) = json.as_str().and_then(|text| self.called(field, text)) {
+                return Some(called);
+            }
             let value = FormValue::from_scalar(field, &stored).ok()?;
             Some(value.display(field, lang))
         });

@@ -80,8 +80,10 @@ pub(crate) struct StatsAnswer {
     pub(crate) hub: String,
     /// Its epoch.
     pub(crate) epoch: String,
-    /// Records.
+    /// Records of something done.
     pub(crate) records: usize,
+    /// Entries of directories: stations, people, service targets and so on.
+    pub(crate) directory_entries: usize,
     /// Fields that need a person's decision.
     pub(crate) conflicts: usize,
     /// Logbooks that hold something.
@@ -122,6 +124,7 @@ impl StatsAnswer {
             ("管理端", "hub", self.hub.clone()),
             ("世代", "epoch", self.epoch.clone()),
             ("记录", "records", self.records.to_string()),
+            ("名录条目", "directory entries", self.directory_entries.to_string()),
             ("冲突的字段", "fields in conflict", self.conflicts.to_string()),
             ("日志本", "logbooks", self.logbooks.to_string()),
             ("设备(可用/全部)", "devices (active/all)", format!("{}/{}", self.devices_active, self.devices)),
