@@ -13,6 +13,8 @@
 
 #[path = "e2e/erasure.rs"]
 mod erasure;
+#[path = "e2e/import.rs"]
+mod import;
 #[path = "e2e/office.rs"]
 mod office;
 #[path = "e2e/review.rs"]

@@ -80,7 +80,9 @@ impl Facts {
                 // Counted from the facts themselves: as different targets, as a mean, by the demand's state.
                 TARGETS_SERVED => {}
                 SATISFACTION_AVG => self.satisfaction = as_count(answer).and_then(|points| u8::try_from(points).ok()),
-                DEMANDS_CLOSED | DEMAND_CLOSURE_RATE => self.feed(DEMAND_CLOSURE_RATE, Decimal::from(1)),
+                DEMANDS_CLOSED | DEMAND_CLOSURE_RATE => {
+                    self.feeds.insert(DEMAND_CLOSURE_RATE.to_owned(), Decimal::from(1));
+                }
                 other => self.feed(other, amount(answer)),
             }
         }
