@@ -12,7 +12,7 @@
 //! pack, vector, digest     what devices write, what a replica holds, and its fingerprint
 //! control                  the hub-signed decisions, folded as a set
 //! record, review, gate     documents: how they are written, read, judged
-//! handshake, session       who may talk, and the exchange itself
+//! handshake, session       who may talk, and the exchange itself; bundle: the same in a file
 //! ```
 //!
 //! # See
@@ -20,6 +20,7 @@
 //! `docs/wire.md` describes every byte.
 
 pub mod beacon;
+pub mod bundle;
 pub mod change;
 pub mod close_code;
 pub mod control;

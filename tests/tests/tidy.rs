@@ -52,8 +52,9 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// The sources whose bytes `docs/wire.md` describes, beside every file of `protocol/src/control/`.
-const WIRE_SOURCES: [&str; 14] = [
+const WIRE_SOURCES: [&str; 15] = [
     "protocol/src/beacon.rs",
+    "protocol/src/bundle.rs",
     "protocol/src/close_code.rs",
     "protocol/src/digest.rs",
     "protocol/src/handshake.rs",

@@ -4,6 +4,7 @@
 //! [`replica::Replica`] joins them and is what a session reads; [`exchange::Exchange`] lets a session work on a replica.
 //! No network, no async, no clock: time and randomness are arguments.
 
+pub mod bundle;
 pub mod conformance;
 pub mod disk;
 pub mod exchange;
