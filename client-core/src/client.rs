@@ -4,12 +4,14 @@
 //! Writes are durable when they return. The network is the driver's business; nothing but [`FieldClient::enroll`] needs it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qianmo_forms::FormSet;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bundle::{self, BundleError, BundleMade, BundleReport, BundleRequest};
 use crate::calendar::{Clock, system_clock};
 use crate::config::ClientConfig;
 use crate::draft::{
@@ -362,6 +364,24 @@ impl FieldClient {
         let (answer, answered) = oneshot::channel();
         self.inner.driver.send(Request::Sync { within, answer }).map_err(|_| SyncError::Closed)?;
         answered.await.unwrap_or(Err(SyncError::Closed))
+    }
+
+    /// Writes what a session would send into a file, for the hub or another tablet, sealed. What was saved is in it; nothing
+    /// is taken for delivered because of it. Dropping the future leaves the former file, or none.
+    ///
+    /// # Errors
+    /// [`BundleError`]; a file that was there is as it was.
+    pub async fn export_bundle(&self, request: BundleRequest) -> Result<BundleMade, BundleError> {
+        bundle::export(&self.inner.owner, &request).await
+    }
+
+    /// Takes in a file that another tablet exported: the same as a session with it. Importing it again changes nothing, and
+    /// after an error in the middle what came before it is kept. Dropping the future stops it between two batches.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub async fn import_bundle(&self, file: &Path, passphrase: Option<&str>) -> Result<BundleReport, BundleError> {
+        bundle::import(&self.inner.owner, file, passphrase).await
     }
 
     /// Where things stand. Never waits.

@@ -34,6 +34,7 @@
 //! ```
 
 mod answers;
+mod bundle;
 mod calendar;
 mod client;
 pub mod codes;
@@ -53,6 +54,7 @@ mod status;
 pub mod transport;
 mod views;
 
+pub use bundle::{BundleError, BundleMade, BundleReport, BundleRequest, BundleScope, BundleTo};
 pub use client::{FieldClient, Outside};
 pub use codes::HaltReason;
 pub use config::{ClientConfig, Schedule, Timings};

@@ -19,6 +19,7 @@
 //!
 //! [`BATCH_MAX`] works in one commit; [`WRITES_WAITING_MAX`] writes in the queue, readers beyond that wait themselves.
 
+mod bundle;
 mod erase;
 mod evict;
 mod held;
@@ -50,6 +51,7 @@ use crate::identity::Identity;
 use crate::names::RecordId;
 use crate::status::{CopiedNotice, SyncStatus};
 
+pub(crate) use bundle::Contents;
 pub(crate) use session::{Harvest, SessionFailure, Step};
 
 /// Works that share one fdatasync.

@@ -16,6 +16,7 @@
 //! One error for each operation; the administrator acts on all of them.
 
 mod backup;
+mod bundle;
 mod export;
 mod folder;
 mod init;
@@ -28,6 +29,7 @@ mod snapshot_disk;
 mod verify;
 
 pub use backup::{BackupError, BackupPlan, BackupReport, backup, backup_files};
+pub use bundle::{ImportError, ImportReport, import_bundle, import_bundle_on};
 pub use export::{ExportError, export, stats};
 pub use folder::{Folder, FolderError};
 pub use init::{InitError, InitOrder, InitReport, init};

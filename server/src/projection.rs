@@ -337,7 +337,9 @@ impl RoundFollower for Projector {
         let touched = core.take_touched();
         let position = present(core);
         let is_ordered = self.rebuild.is_open();
-        if !is_ordered && (self.has_failed || (touched.is_empty() && self.position == Some(position))) {
+        // What was erased while a reader held on to it is wiped as soon as that reader lets go.
+        let is_as_it_was = touched.is_empty() && self.position == Some(position) && !self.projection.must_wipe;
+        if !is_ordered && (self.has_failed || is_as_it_was) {
             return;
         }
         let done = if is_ordered {

@@ -11,6 +11,8 @@
     reason = "test harness: a failed step is the failure"
 )]
 
+#[path = "e2e/bundle.rs"]
+mod bundle;
 #[path = "e2e/erasure.rs"]
 mod erasure;
 #[path = "e2e/import.rs"]

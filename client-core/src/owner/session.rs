@@ -32,7 +32,7 @@ use crate::names::RecordId;
 use crate::status::{RefusedPack, SyncReport};
 
 /// Zstandard's level: more costs a tablet's battery and saves little on packs this small.
-const PACK_LEVEL: i32 = 6;
+pub(super) const PACK_LEVEL: i32 = 6;
 /// Changed records that are looked at for new conflicts after one session.
 const CONFLICT_RECORDS_MAX: usize = 5_000;
 

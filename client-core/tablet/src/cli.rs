@@ -75,6 +75,7 @@ pub(crate) enum Command {
     Export(Export),
     Import(Import),
     Duplicates(Duplicates),
+    Bundle(Bundle),
     Forms(Forms),
 }
 
@@ -414,6 +415,49 @@ pub(crate) struct FormsCheck {
     pub(crate) files: Vec<PathBuf>,
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bundle {
+    #[command(subcommand)]
+    pub(crate) act: BundleAct,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BundleAct {
+    Export(BundleExport),
+    Import(BundleImport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BundleExport {
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "hub|tablet")]
+    pub(crate) to: Destination,
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "waiting|station|everything")]
+    pub(crate) what: Option<BundleWhat>,
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Destination {
+    Hub,
+    Tablet,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BundleWhat {
+    Waiting,
+    Station,
+    Everything,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BundleImport {
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) passphrase: Option<String>,
 }
 
 /// `field=value`.

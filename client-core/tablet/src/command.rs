@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+pub(crate) mod bundle;
 pub(crate) mod drafts;
 pub(crate) mod duplicates;
 pub(crate) mod edit;

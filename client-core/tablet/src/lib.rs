@@ -230,6 +230,7 @@ async fn perform(work: &mut Work<'_, '_>, command: &Command) -> Result<(), Failu
         Command::Review(asked) => command::review::run(work, asked).await,
         Command::Sync(asked) => command::sync::run(work, asked).await,
         Command::Status(asked) => command::status::run(work, asked),
+        Command::Bundle(asked) => command::bundle::run(work, asked).await,
         Command::Export(asked) => command::export::run(work, asked),
         Command::Import(asked) => command::import::run(work, asked).await,
         Command::Duplicates(asked) => command::duplicates::run(work, asked).await,

@@ -90,6 +90,7 @@ pub(crate) enum Command {
     Backup(Backup),
     Restore(Restore),
     Purge(Purge),
+    Bundle(Bundle),
     Demo(Demo),
 }
 
@@ -377,6 +378,39 @@ pub(crate) struct Restore {
     pub(crate) confirm_clock: bool,
 }
 
+/// 收下平板交来的文件 Take in a file that a tablet exported
+///
+/// 没有网络时,平板把待上传的内容导出成文件(qianmo bundle export --to hub FILE),由人带来。
+/// Where there is no network, a tablet exports what waits into a file, and somebody carries it here.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Bundle {
+    #[command(subcommand)]
+    pub(crate) act: BundleAct,
+}
+
+/// What to do with a bundle.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BundleAct {
+    Import(ImportBundle),
+}
+
+/// 收下一个文件 Take one in
+///
+/// 重复导入无害;途中拷坏的文件会说明从哪里坏起。
+/// Importing again is harmless; a file that is damaged says from where on.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(after_help = "Example 示例:\n  qianmo-server bundle import /media/usb/st01.qmb")]
+pub(crate) struct ImportBundle {
+    /// 文件 The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// 永久删除记录或服务对象 Erase a record or a service target for good
 ///
 /// 应本人要求等情况。删除后不再显示,本机和各平板上的字节随后清除,以后的备份不再含有;不能恢复。
@@ -545,6 +579,7 @@ mod tests {
             "qianmo-server restore --from /b --data /d",
             "qianmo-server purge 5b0f0c8f2f6b4c55a3d5e1f7a9c00d12 --reason request --target --yes --json",
             "qianmo-server purge --list",
+            "qianmo-server bundle import /media/usb/st01.qmb --json",
             "qianmo-server demo --once --json",
             "qianmo-server demo --data ./d --web 127.0.0.1:8080 --lang en",
         ] {
@@ -565,6 +600,8 @@ mod tests {
             "qianmo-server export",
             "qianmo-server purge",
             "qianmo-server purge 5b0f0c8f2f6b4c55a3d5e1f7a9c00d12",
+            "qianmo-server bundle",
+            "qianmo-server bundle import",
             "qianmo-server fly",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -123,6 +123,11 @@ pub(crate) enum Request {
     Purge(PurgeAsked),
     /// What was erased, and what waits for it.
     Erasures,
+    /// A bundle is to be taken in.
+    ImportBundle {
+        /// The file; an absolute path.
+        file: PathBuf,
+    },
 }
 
 /// What kind of ticket.
@@ -362,7 +367,8 @@ mod tests {
                 | Request::Backup { .. }
                 | Request::PurgePlan(_)
                 | Request::Purge(_)
-                | Request::Erasures) => Ok(serde_json::to_value(other)?),
+                | Request::Erasures
+                | Request::ImportBundle { .. }) => Ok(serde_json::to_value(other)?),
             }
         }
     }

@@ -74,6 +74,7 @@ fn run(cli: Cli, lang: Lang) -> Result<(), Failure> {
         Command::Devices(args) => commands::devices::list(&common, &args, lang),
         Command::Revoke(args) => commands::devices::revoke(&common, args, lang),
         Command::Confirm(args) => commands::devices::confirm(&common, args, lang),
+        Command::Bundle(args) => commands::bundle::run(&common, &args, lang),
         Command::Purge(args) => commands::purge::run(&common, &args, lang),
         Command::Stats(args) => commands::store::stats(&common, &args, lang),
         Command::Rebuild(args) => commands::store::rebuild(&common, &args, lang),

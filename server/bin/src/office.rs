@@ -7,6 +7,7 @@
 //! [`Failure`], with the exit code and what to do next.
 
 mod answers;
+mod bundle;
 mod purge;
 
 use std::fs::OpenOptions;
@@ -36,6 +37,7 @@ use crate::control_socket::{self, Desk, Request, TicketOrder as Order};
 use crate::failure::{Exit, Failure, OrFail as _};
 use crate::settings;
 
+pub(crate) use bundle::ImportAnswer;
 pub(crate) use purge::{ErasuresAnswer, PurgeAnswer, PurgeAsked};
 
 pub(crate) use answers::{BackupAnswer, DeviceAnswer, ExportAnswer, StatsAnswer, TicketAnswer, VerifyAnswer};
@@ -101,6 +103,9 @@ impl Office {
                 .and_then(|()| export(&folder, &to, personal))
                 .and_then(|answer| to_value(&answer)),
             Job::Verify => verify(&folder, &Expected::of(&core)).and_then(|answer| to_value(&answer)),
+            Job::ImportBundle { file } => {
+                bundle::on_store(&folder, &mut core, now, &file).and_then(|answer| to_value(&answer))
+            }
             Job::Purge(asked) => purge::on_store(&folder, &mut core, now, &asked).and_then(|answer| to_value(&answer)),
         };
         let closed =
@@ -131,6 +136,8 @@ enum Job {
     Rebuild,
     /// Reading everything.
     Verify,
+    /// Reading a file into the store.
+    ImportBundle { file: PathBuf },
     /// Rewriting the store.
     Purge(PurgeAsked),
 }
@@ -160,6 +167,7 @@ impl Job {
             Request::Verify => Self::Verify,
             Request::PurgePlan(asked) => Self::OnCore(Deed::PurgePlan(asked)),
             Request::Purge(asked) => Self::Purge(asked),
+            Request::ImportBundle { file } => Self::ImportBundle { file },
             Request::Erasures => Self::OnCore(Deed::Erasures),
         }
     }
@@ -249,6 +257,7 @@ impl Desk for LiveDesk {
                 let expected = self.handle.hub().run(|core, _| Expected::of(core)).await.map_err(stopped)?;
                 to_value(&beside(move || verify(&folder, &expected)).await?)
             }
+            Job::ImportBundle { file } => to_value(&bundle::on_hub(&self.handle, &file).await?),
             Job::Purge(asked) => to_value(&purge::on_hub(&self.handle, &asked).await?),
         }
     }

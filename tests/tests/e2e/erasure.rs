@@ -7,7 +7,6 @@ use qianmo_replica::disk::{Disk as _, MemoryDisk};
 use qianmo_replica::frames::{LocalFrame, PackFrame};
 use qianmo_replica::pack_log::{FrameKind, PackLog, PackLogConfig, ScanFrom};
 
-
 use crate::office::{Hub, Ran, Tablet};
 
 const MARKER: &str = "ZQ7734KLMNOPQ";

@@ -183,6 +183,26 @@ help-status-examples =
       qianmo status
       qianmo status --json
 
+help-bundle = Sync through a file where there is no network
+help-bundle-examples =
+    Examples:
+      qianmo bundle export --to hub /media/usb/st01.qmb
+      qianmo bundle import /media/usb/st02.qmb
+help-bundle-export = Export to a file: only the hub can open one for the hub; one for a tablet opens with the passphrase shown
+help-bundle-export-to = for whom: hub, or tablet for another tablet
+help-bundle-export-what = what to carry: waiting for the hub, all of this station, or everything here; if not given, waiting for the hub and station for a tablet
+help-bundle-export-file = where to write it
+help-bundle-export-examples =
+    Examples:
+      qianmo bundle export --to hub /media/usb/st01.qmb
+      qianmo bundle export --to tablet /media/usb/st01.qmb
+help-bundle-import = Take in a file that another tablet exported; doing it again is harmless
+help-bundle-import-file = the file
+help-bundle-import-passphrase = the passphrase that was shown at the export; asked for if not given
+help-bundle-import-examples =
+    Examples:
+      qianmo bundle import /media/usb/st01.qmb
+
 help-export = Write records to a file
 help-export-to = Write to this file; standard output if not given
 help-export-format = json or csv; by the file's name if not given, else json

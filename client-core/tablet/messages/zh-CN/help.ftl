@@ -183,6 +183,26 @@ help-status-examples =
       qianmo status
       qianmo status --json
 
+help-bundle = 没有网络时，用文件代替同步
+help-bundle-examples =
+    例子：
+      qianmo bundle export --to hub /media/usb/st01.qmb
+      qianmo bundle import /media/usb/st02.qmb
+help-bundle-export = 导出成文件：给管理端的只有管理端能打开；给平板的用屏幕上显示的口令打开
+help-bundle-export-to = 给谁：hub 管理端，tablet 另一台平板
+help-bundle-export-what = 带什么：waiting 待上传的，station 本站的全部，everything 本机的全部；不写则给管理端带 waiting，给平板带 station
+help-bundle-export-file = 写到哪个文件
+help-bundle-export-examples =
+    例子：
+      qianmo bundle export --to hub /media/usb/st01.qmb
+      qianmo bundle export --to tablet /media/usb/st01.qmb
+help-bundle-import = 收下另一台平板导出的文件；重复导入无害
+help-bundle-import-file = 文件
+help-bundle-import-passphrase = 导出时显示的口令；不写则询问
+help-bundle-import-examples =
+    例子：
+      qianmo bundle import /media/usb/st01.qmb
+
 help-export = 把记录导出为文件
 help-export-to = 写到这个文件；不写则输出到标准输出
 help-export-format = json 或 csv；不写则看文件名，默认 json
