@@ -121,6 +121,19 @@ fn file_that_is_no_ledger_is_explained_in_both_languages() {
 }
 
 #[test]
+fn ledger_is_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, name) = path(&folder, "ledger.csv");
+    fs::copy(sample("visits-2025.csv"), &ledger).unwrap();
+    for option in ["--report", "--rejected"] {
+        let said = dry_run("C.UTF-8", &name, &sample(""), &[option, &name]);
+        assert_eq!(said.exit, Exit::Usage, "{}", said.err);
+        assert!(said.err.contains("cannot go into the ledger itself"), "{}", said.err);
+    }
+    assert_eq!(fs::read(&ledger).unwrap(), fs::read(sample("visits-2025.csv")).unwrap());
+}
+
+#[test]
 fn folder_that_is_no_directory_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let with = folder.path().to_str().unwrap().to_owned();

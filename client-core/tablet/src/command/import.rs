@@ -63,6 +63,17 @@ impl Part {
     }
 }
 
+impl Drop for Part {
+    /// What did not get to its place is not left lying about.
+    fn drop(&mut self) {
+        if self.part.exists()
+            && let Err(error) = fs::remove_file(&self.part)
+        {
+            tracing::warn!(%error, file = %self.part.display(), "a file that is not whole could not be removed");
+        }
+    }
+}
+
 /// Reads and reports; files nothing. Needs neither enrolment nor a store.
 pub(crate) fn dry_run(asked: &Import, messages: Messages, terminal: &mut Terminal<'_>) -> Result<(), Failure> {
     let ledger = Ledger::open(asked, messages)?;
@@ -81,7 +92,10 @@ pub(crate) async fn run(work: &mut Work<'_, '_>, asked: &Import) -> Result<(), F
     let refused = asked.rejected.clone().unwrap_or_else(|| refused_place(&asked.ledger));
     let summary = ledger.read(Some(&refused), work.terminal)?;
     let plan = file::plan(work, &ledger, &summary).await?;
-    let filed = file::file(work, &ledger, plan).await?;
+    let (filed, again) = file::file(work, &ledger, plan).await?;
+    if again != summary {
+        return Err(told::of_changed(&asked.ledger, work.messages).into());
+    }
     ledger.show(&summary, work.terminal)?;
     if !summary.rejected.is_empty() {
         let place = refused.display().to_string();
@@ -100,6 +114,11 @@ fn refused_place(ledger: &Path) -> PathBuf {
 
 impl<'a> Ledger<'a> {
     fn open(asked: &'a Import, messages: Messages) -> Result<Self, Failure> {
+        let ledger = fs::canonicalize(&asked.ledger).ok();
+        let mut written = [&asked.report, &asked.rejected].into_iter().flatten();
+        if let Some(place) = written.find(|place| ledger.is_some() && fs::canonicalize(place).ok() == ledger) {
+            return Err(told::of_same_file(place, messages).into());
+        }
         let folder = Folder::read(&asked.with).map_err(|error| told::of_folder(&error, &asked.with, messages))?;
         let source = File::open(&asked.ledger).map_err(SourceError::Io).and_then(inspect);
         let source = source.map_err(|error| told::of_source(&error, &asked.ledger, messages))?;
@@ -149,7 +168,8 @@ impl<'a> Ledger<'a> {
             }
             tick(bar.as_ref(), &rows);
         }
-        if let Some((part, out)) = out {
+        let is_wanted = self.asked.rejected.is_some() || cleaner.rejected() > 0;
+        if let Some((part, out)) = out.filter(|_| is_wanted) {
             out.finish().and_then(|file| part.finish(file)).map_err(|error| fault(part, &error))?;
         }
         let summary = cleaner.finish();

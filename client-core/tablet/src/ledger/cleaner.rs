@@ -126,6 +126,12 @@ impl<'a> Cleaner<'a> {
         self.header.missing().iter().map(label).collect()
     }
 
+    /// How many rows were refused so far.
+    #[must_use]
+    pub const fn rejected(&self) -> usize {
+        self.summary.rejected.len()
+    }
+
     /// Takes in the next row.
     pub fn handle(&mut self, cells: &[String]) -> Outcome {
         self.row += 1;

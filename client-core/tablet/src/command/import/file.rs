@@ -54,8 +54,12 @@ pub(super) async fn plan(
     Ok(FilingPlan { year: asked.year, rights, with_states: !asked.without_states, stations })
 }
 
-/// Files the directory's entries, then the rows.
-pub(super) async fn file(work: &mut Work<'_, '_>, ledger: &Ledger<'_>, plan: FilingPlan) -> Result<Filed, Failure> {
+/// Files the directory's entries, then the rows. Answers also what the second reading of the ledger came to.
+pub(super) async fn file(
+    work: &mut Work<'_, '_>,
+    ledger: &Ledger<'_>,
+    plan: FilingPlan,
+) -> Result<(Filed, Summary), Failure> {
     let messages = work.messages;
     let told = |error: FilingError| of_filing(&error, messages);
     let mut filing = Filing::start(&work.client, &ledger.folder.directory, plan).map_err(told)?;
@@ -72,7 +76,7 @@ pub(super) async fn file(work: &mut Work<'_, '_>, ledger: &Ledger<'_>, plan: Fil
         tick(bar.as_ref(), &rows);
     }
     let rows = filing.finish().await.map_err(told)?;
-    Ok(Filed { entries, rows })
+    Ok((Filed { entries, rows }, cleaner.finish()))
 }
 
 fn of_filing(error: &FilingError, messages: Messages) -> Told {

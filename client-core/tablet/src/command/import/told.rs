@@ -38,6 +38,20 @@ pub(super) fn of_source(error: &SourceError, ledger: &Path, messages: Messages) 
     Told::new(Exit::Failed, messages.with("error-ledger", &arguments)).why(chain(error)).next(messages.text(next))
 }
 
+/// The ledger itself was named as a place to write.
+pub(super) fn of_same_file(file: &Path, messages: Messages) -> Told {
+    let arguments = [("file", file.display().to_string().into())];
+    Told::new(Exit::Usage, messages.with("error-ledger-same-file", &arguments))
+        .next(messages.text("next-ledger-same-file"))
+}
+
+/// Two readings of the ledger differed: someone wrote into it.
+pub(super) fn of_changed(ledger: &Path, messages: Messages) -> Told {
+    let arguments = [("file", ledger.display().to_string().into())];
+    Told::new(Exit::Failed, messages.with("error-ledger-changed", &arguments))
+        .next(messages.text("next-ledger-changed"))
+}
+
 pub(super) fn of_header(error: &UnknownHeader, ledger: &Path, messages: Messages) -> Told {
     let arguments = [("file", ledger.display().to_string().into())];
     Told::new(Exit::Failed, messages.with("error-ledger", &arguments))
