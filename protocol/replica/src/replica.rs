@@ -63,7 +63,7 @@ mod write;
 
 pub use base::Base;
 pub use evict::{EvictError, EvictHold, Foreign};
-pub use judge::{CODE_NOT_OWNER, CODE_WAITS, HeldChange, HeldPart, JudgeReport};
+pub use judge::{CODE_NOT_OWNER, CODE_WAITS, HeldChange, HeldPart, JudgeReport, Word};
 pub use open::OpenReport;
 pub use packs::Taken;
 pub use read::{ConflictView, HistoryView, PAGE_RECORDS_MAX, RecordDetail, RecordFilter, RecordPage, RecordRow};
@@ -258,6 +258,10 @@ pub struct Replica {
     pub(crate) visible: Vec<(LogbookName, PackHash)>,
     /// Whether control entries came since the last [`Replica::take_visible`].
     pub(crate) control_news: bool,
+    /// Documents with changes that wait for one they depend on.
+    pub(crate) waits: judge::Waits,
+    /// Devices that may only upload while their program is older than the control log's minimum version (A4).
+    pub(crate) upload_only: BTreeSet<DeviceId>,
     /// Set when an index read failed while answering a call that cannot fail; the next `sync` reports it.
     pub(crate) failed: std::sync::OnceLock<String>,
 }

@@ -19,6 +19,7 @@
 //! g change                       doc             own changes that no hub takes: back with their author
 //! d doc                          DocRow          a document: logbook, kind, its part of the state digest
 //! c doc change                   ChangeRow       a change of a document: where, dependencies, the gate's word
+//! j doc change                   -               changes that wait for one they depend on
 //! x change pack                  code            the gate's word about a change's carrier
 //! h change                       doc             whose change it is
 //! e record event                 -               reviews and comments of a record

@@ -129,6 +129,35 @@ impl Fold {
         self.quarantines.held_code(self.quarantines.packs.get(pack))
     }
 
+    /// Whether a change was held for its content, and every such entry is released: what a replica's own gate says about
+    /// it counts no more (A2).
+    #[must_use]
+    pub fn is_content_released(&self, change: &ChangeHash) -> bool {
+        let codes = self.quarantines.content.get(change);
+        codes.is_some_and(|codes| codes.keys().all(|hash| self.quarantines.released.contains(hash)))
+    }
+
+    /// Every quarantine that holds something now: its entry, what it holds, and the code.
+    pub fn holding(&self) -> impl Iterator<Item = (EntryHash, QuarantineScope, u16)> + '_ {
+        let Quarantines { content, carriers, packs, logs, released } = &self.quarantines;
+        let content = content.iter().flat_map(|(change, codes)| {
+            let scope = QuarantineScope::Change { change: *change, carrier: Carrier::Content };
+            codes.iter().map(move |(hash, code)| (*hash, scope.clone(), *code))
+        });
+        let carriers = carriers.iter().flat_map(|((change, pack), codes)| {
+            let scope = QuarantineScope::Change { change: *change, carrier: Carrier::Pack(*pack) };
+            codes.iter().map(move |(hash, code)| (*hash, scope.clone(), *code))
+        });
+        let packs = packs.iter().flat_map(|(pack, codes)| {
+            codes.iter().map(move |(hash, code)| (*hash, QuarantineScope::Pack(*pack), *code))
+        });
+        let logs = logs.iter().flat_map(|((logbook, log), limits)| {
+            let scope = |tips| QuarantineScope::LogBeyondTips { logbook: *logbook, log: *log, tips };
+            limits.iter().map(move |(hash, (code, tips))| (*hash, scope(tips.clone()), *code))
+        });
+        content.chain(carriers).chain(packs).chain(logs).filter(|(hash, ..)| !released.contains(hash))
+    }
+
     /// Changes held for their content, with the code, ascending.
     pub fn content_quarantines(&self) -> impl Iterator<Item = (&ChangeHash, u16)> {
         let all = self.quarantines.content.iter();

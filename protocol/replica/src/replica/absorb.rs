@@ -166,7 +166,7 @@ impl Replica {
         let key = rows::pack(&id, &frame.pack);
         let Some(mut row) = self.index.get::<PackRow>(&key)? else { return Ok(()) };
         if row.judged == Judged::Yes {
-            return Ok(());
+            return self.absorb_later_verdict(pointer, frame);
         }
         row.judged = Judged::Yes;
         self.index.put(key, &row);
@@ -228,12 +228,13 @@ impl Replica {
         let (doc, hash) = (entry.doc(), entry.hash());
         let key = rows::change(&doc, &hash);
         let known = self.index.get::<ChangeRow>(&key)?;
-        let is_copy = matches!(&known, Some(ChangeRow { place: ChangePlace::Pack { .. }, .. }));
-        if !is_copy {
-            let deps = change.head().deps.clone();
-            self.index.put(key, &ChangeRow { place, deps, content, is_root: entry.is_root() });
-            self.index.put_raw(rows::doc_of(&hash), doc.0.to_vec());
+        if let Some(known @ ChangeRow { place: ChangePlace::Pack { .. }, .. }) = known {
+            return self.accept_later((&doc, &hash), known, content);
         }
+        let deps = change.head().deps.clone();
+        self.index.put(key, &ChangeRow { place, deps, content, is_root: entry.is_root() });
+        self.index.put_raw(rows::doc_of(&hash), doc.0.to_vec());
+        self.note_content(&doc, &hash, content);
         Ok(())
     }
 
@@ -421,6 +422,7 @@ impl Replica {
         let row = rows::LogbookRow { state: book.state };
         self.index.put(rows::logbook(name), &row);
         self.touched.insert(*doc);
+        self.waits.touch(doc);
         Ok(())
     }
 

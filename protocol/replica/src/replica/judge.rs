@@ -2,6 +2,13 @@
 //!
 //! Content is judged per change, the carrier per change and pack (A1). A hub publishes what fails; on a tablet its own
 //! failing verdict is provisional: it hides the change here, and counts for nothing in the state digest.
+//!
+//! A change that waits for one it depends on is judged once more when that one comes or is released (`later`). What a
+//! former epoch of a restored hub answered for is not overturned here (`former`).
+//!
+//! # Limits
+//!
+//! [`Replica::judge_some`] takes the number of changes after which it stops.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +21,16 @@ use qianmo_protocol::pack::Entry as PackEntry;
 use qianmo_protocol::review::{Provenance, ReviewKind};
 use qianmo_protocol::wire::Wire;
 
-use super::{Payload, Replica, ReplicaError};
+use super::absorb::Standing;
+use super::{Payload, Replica, ReplicaError, Role};
 use crate::frames::{Finding, VerdictFrame};
 use crate::pack_log::FrameKind;
 use crate::rows::{self, CONTENT_PASSED, ChangeRow, Judged, NamedPack, PackRow};
+
+mod former;
+mod later;
+
+pub(crate) use later::Waits;
 
 /// Not a failure: the change depends on one that is held or missing, and is judged when that comes. Outside the codes of
 /// content and carrier, which end at 511.
@@ -60,24 +73,52 @@ pub struct JudgeReport {
     pub judged: Vec<(LogbookName, PackHash, u64)>,
     /// What did not pass.
     pub held: Vec<HeldChange>,
-    /// Packs that still wait, for a control entry or a pack before them.
+    /// Content that failed here and is not for this hub to hold: a former epoch's hub may have passed it, so that the
+    /// administrator decides (A2).
+    pub undecided: Vec<HeldChange>,
+    /// Packs that still wait, for a control entry or a pack before them; of those that were looked at.
     pub waiting: usize,
+    /// Whether the budget was used up: call again.
+    pub more: bool,
 }
 
 impl Replica {
-    /// Judges every stored pack that can be judged, durably.
+    /// Judges every stored pack that can be judged, durably; on a tablet also every change that does not wait any more.
+    ///
+    /// A hub publishes what failed before it judges what waited for that: it calls [`Replica::judge_some`] again.
     ///
     /// # Errors
     /// [`ReplicaError`] when the store fails.
     pub fn judge(&mut self) -> Result<JudgeReport, ReplicaError> {
+        let mut whole = self.judge_some(usize::MAX)?;
+        while whole.more && self.identity.role == Role::Tablet {
+            let next = self.judge_some(usize::MAX)?;
+            whole.judged.extend(next.judged);
+            whole.held.extend(next.held);
+            whole.undecided.extend(next.undecided);
+            (whole.waiting, whole.more) = (next.waiting, next.more);
+        }
+        Ok(whole)
+    }
+
+    /// Judges about this many changes, at least one pack: first what waited before, then packs. The report says whether
+    /// there is more; what these packs made ready comes with the next call, when their failures are published.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store fails.
+    pub fn judge_some(&mut self, changes: usize) -> Result<JudgeReport, ReplicaError> {
         self.sync()?;
         let mut report = JudgeReport::default();
+        let mut left = changes.max(1);
+        self.judge_again(&mut left, &mut report)?;
         for named in self.waiting_packs()? {
+            if left == 0 {
+                report.more = true;
+                break;
+            }
             match self.judge_pack(&named, &mut report)? {
-                Some(frame) => {
-                    let id = named.logbook.id(&self.org);
-                    let row = self.index.get::<PackRow>(&rows::pack(&id, &named.pack))?;
-                    let commit = row.map_or(0, |row| row.pointer.commit.0);
+                Some((frame, commit, entries)) => {
+                    left = left.saturating_sub(entries.max(1));
                     let bytes = frame.encode();
                     self.append_absorbed(FrameKind::Verdict, &bytes, Payload::Verdict(frame))?;
                     report.judged.push((named.logbook, named.pack, commit));
@@ -89,16 +130,17 @@ impl Replica {
                 None => report.waiting += 1,
             }
         }
+        report.more |= self.waits.is_due();
         self.sync()?;
         Ok(report)
     }
 
-    /// The verdict on one pack; `None` while it has to wait.
+    /// The verdict on one pack, the pack's commit and how many entries it has; `None` while it has to wait.
     fn judge_pack(
         &mut self,
         named: &NamedPack,
         report: &mut JudgeReport,
-    ) -> Result<Option<VerdictFrame>, ReplicaError> {
+    ) -> Result<Option<(VerdictFrame, u64, usize)>, ReplicaError> {
         let id = named.logbook.id(&self.org);
         let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, &named.pack))? else { return Ok(None) };
         let prev_is_judged = row.prev == PackHash::NONE
@@ -116,23 +158,41 @@ impl Replica {
                 continue;
             }
             findings.push(Finding { index, content, carrier });
-            let held = |code, part| HeldChange {
-                logbook: named.logbook.clone(),
-                pack: named.pack,
-                device: row.log.device,
-                doc: entry.doc(),
-                change: entry.hash(),
-                code,
-                part,
-            };
-            if content != CONTENT_PASSED && content != CODE_WAITS {
-                report.held.push(held(content, HeldPart::Content));
-            }
-            if carrier != 0 {
-                report.held.push(held(carrier, HeldPart::Carrier));
+            self.report_failures(bench, entry, (content, carrier), report)?;
+        }
+        let verdict = VerdictFrame { logbook: named.logbook.clone(), pack: named.pack, findings };
+        Ok(Some((verdict, row.pointer.commit.0, entries.len())))
+    }
+
+    /// Says what of an entry failed, and whose word that is.
+    fn report_failures(
+        &self,
+        bench: Bench<'_>,
+        entry: &PackEntry,
+        (content, carrier): (u16, u16),
+        report: &mut JudgeReport,
+    ) -> Result<(), ReplicaError> {
+        let Bench { named, row, .. } = bench;
+        let held = |code, part| HeldChange {
+            logbook: named.logbook.clone(),
+            pack: named.pack,
+            device: row.log.device,
+            doc: entry.doc(),
+            change: entry.hash(),
+            code,
+            part,
+        };
+        if content != CONTENT_PASSED && content != CODE_WAITS {
+            match self.whose_word(row, (&named.pack, &entry.hash()))? {
+                Word::Ours => report.held.push(held(content, HeldPart::Content)),
+                Word::Administrators => report.undecided.push(held(content, HeldPart::Content)),
+                Word::Former => {}
             }
         }
-        Ok(Some(VerdictFrame { logbook: named.logbook.clone(), pack: named.pack, findings }))
+        if carrier != 0 {
+            report.held.push(held(carrier, HeldPart::Carrier));
+        }
+        Ok(())
     }
 
     /// The codes of content and carrier, 0 for a pass.
@@ -152,13 +212,10 @@ impl Replica {
         let place = Place { logbook: bench.place_id, doc };
         let gate = match gates.entry(doc) {
             Entry::Occupied(gate) => gate.into_mut(),
-            Entry::Vacant(place_for_gate) => {
-                let admitted = self.admitted_changes(&doc, &bench.named.logbook)?;
-                match Gate::for_document(place, admitted) {
-                    Ok(gate) => place_for_gate.insert(gate),
-                    Err(_) => return Ok((CODE_WAITS, 0)),
-                }
-            }
+            Entry::Vacant(place_for_gate) => match self.gate_of(place, &bench.named.logbook)? {
+                Some(gate) => place_for_gate.insert(gate),
+                None => return Ok((CODE_WAITS, 0)),
+            },
         };
         let facts = match gate.judge(change) {
             Ok(admitted) => admitted.facts,
@@ -247,17 +304,86 @@ impl Replica {
         Ok(self.index.get::<PackRow>(&rows::pack(&id, pack))?.map(|row| row.log.device))
     }
 
-    /// Changes of a document that passed everything, here and by the control log.
-    pub(super) fn admitted_changes(&self, doc: &DocId, name: &LogbookName) -> Result<Vec<RawChange>, ReplicaError> {
+    /// The gate of a document as it is shown here; `None` when its changes make no document.
+    fn gate_of(&self, place: Place, name: &LogbookName) -> Result<Option<Gate>, ReplicaError> {
+        // Most documents are new when they are judged.
+        if !self.index.has(&rows::doc(&place.doc))? {
+            return Ok(Gate::for_document(place, []).ok());
+        }
+        for overruled in [Overruled::With, Overruled::Without] {
+            let admitted = self.admitted_changes(&place.doc, name, overruled)?;
+            if let Ok(gate) = Gate::for_document(place, admitted) {
+                return Ok(Some(gate));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Changes of a document that passed everything, here and by the control log; and those that failed only here, while
+    /// the control log says that they count (A2).
+    pub(super) fn admitted_changes(
+        &self,
+        doc: &DocId,
+        name: &LogbookName,
+        overruled: Overruled,
+    ) -> Result<Vec<RawChange>, ReplicaError> {
         let standing = self.standing_of(doc)?;
         let mut changes = Vec::new();
-        for change in standing.changes.values() {
-            if change.is_admitted && change.row.content == CONTENT_PASSED {
+        for hash in self.fit(&standing, overruled)? {
+            if let Some(change) = standing.changes.get(&hash) {
                 changes.extend(self.change_at(Some(name), &change.row.place)?);
             }
         }
         Ok(changes)
     }
+
+    /// The changes of a standing that can be shown.
+    fn fit(&self, standing: &Standing, overruled: Overruled) -> Result<BTreeSet<ChangeHash>, ReplicaError> {
+        let mut fit = BTreeSet::new();
+        let mut is_whole = true;
+        for (hash, change) in standing.changes.iter().filter(|(_, change)| change.is_admitted) {
+            let is_fit = match change.row.content {
+                CONTENT_PASSED => true,
+                CODE_WAITS => false,
+                _ => overruled == Overruled::With && self.is_overruled(hash, &change.row)?,
+            };
+            is_whole &= is_fit;
+            if is_fit {
+                fit.insert(*hash);
+            }
+        }
+        // What is left out here takes along what depends on it.
+        while !is_whole {
+            let rootless = |hash: &&ChangeHash| {
+                let deps = standing.changes.get(*hash).map(|change| change.row.deps.as_slice());
+                !deps.unwrap_or_default().iter().all(|dep| fit.contains(dep))
+            };
+            let gone: Vec<ChangeHash> = fit.iter().filter(rootless).copied().collect();
+            is_whole = gone.is_empty();
+            gone.iter().for_each(|hash| {
+                fit.remove(hash);
+            });
+        }
+        Ok(fit)
+    }
+}
+
+/// Whether changes are taken that failed here, while the control log says that they count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overruled {
+    With,
+    Without,
+}
+
+/// Whose word a failure of content is (A2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// This replica's: it is reported as held.
+    Ours,
+    /// The administrator's: a former epoch's hub may have passed it.
+    Administrators,
+    /// A former epoch's: its hub passed it, and signed for that.
+    Former,
 }
 
 /// What judging one pack keeps at hand.

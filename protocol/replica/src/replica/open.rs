@@ -48,6 +48,8 @@ pub(super) fn open(
         touched: BTreeSet::new(),
         visible: Vec::new(),
         control_news: false,
+        waits: super::judge::Waits::default(),
+        upload_only: BTreeSet::new(),
         failed: std::sync::OnceLock::new(),
     };
     let mut out = OpenReport { log: report, absorbed: 0, rebuilt: None, unreadable: Vec::new() };
@@ -69,6 +71,7 @@ impl Replica {
         let from = match self.index.absorbed()? {
             Some(pointer) => {
                 self.load()?;
+                self.load_waits()?;
                 ScanFrom::After(pointer)
             }
             None => ScanFrom::Start,
@@ -84,6 +87,7 @@ impl Replica {
         self.given_up.clear();
         self.control = ControlLog::new(&self.identity.authority);
         self.cache = EntryCache::default();
+        self.waits = super::judge::Waits::default();
         out.absorbed = 0;
         out.unreadable.clear();
         self.absorb_from(ScanFrom::Start, out)

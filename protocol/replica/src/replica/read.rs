@@ -1,12 +1,13 @@
 //! Reading records: one, or a page of them.
 
 use qianmo_protocol::control::PurgeTarget;
-use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, FormCode, LogbookName, PackHash, PersonCode, StationCode};
+use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, FormCode, LogbookName, PersonCode, StationCode};
 use qianmo_protocol::record::{ChangeStory, Document, FieldConflict, RecordView};
 use qianmo_protocol::review::ReviewState;
 use qianmo_protocol::time::Month;
 
-use super::{Delivery, Replica, ReplicaError, ReviewView};
+use super::judge::Overruled;
+use super::{CODE_WAITS, Delivery, Replica, ReplicaError, ReviewView};
 use crate::overlay::decode;
 use crate::rows::{self, CONTENT_PASSED, ChangePlace, DocKind, DocRow, PackRow};
 
@@ -57,6 +58,8 @@ pub struct RecordDetail {
     pub reviews: Vec<ReviewView>,
     /// Changes that are held, with their codes.
     pub held: Vec<(ChangeHash, u16)>,
+    /// Changes that count, and that this version cannot show (此版本无法显示): the hub passed them or they were released.
+    pub unshown: Vec<ChangeHash>,
 }
 
 /// Which records a page shows.
@@ -93,8 +96,13 @@ impl Replica {
         if !matches!(row.kind, DocKind::Record { .. }) || self.control.fold().is_document_purged(record) {
             return Ok(None);
         }
-        let changes = self.admitted_changes(record, &row.logbook)?;
-        Ok(Document::from_changes(changes).ok())
+        for overruled in [Overruled::With, Overruled::Without] {
+            let changes = self.admitted_changes(record, &row.logbook, overruled)?;
+            if let Ok(document) = Document::from_changes(changes) {
+                return Ok(Some(document));
+            }
+        }
+        Ok(None)
     }
 
     /// The logbook a record lives in.
@@ -141,18 +149,24 @@ impl Replica {
         let Some((row, document, reviews)) = self.read_record(record)? else { return Ok(None) };
         let mut history = Vec::new();
         for story in document.history() {
-            let device = self.device_of_change(record, &row.logbook, &story.hash)?;
+            let device = self.device_of_change(record, &story.hash)?;
             history.push(HistoryView { story, device });
         }
-        let mut held = Vec::new();
+        let (mut held, mut unshown) = (Vec::new(), Vec::new());
         for (hash, change) in &self.standing_of(record)?.changes {
             if !change.is_admitted {
                 held.push((*hash, self.quarantine_code(hash)?));
-            } else if change.row.content != CONTENT_PASSED {
-                held.push((*hash, change.row.content));
+            } else if !document.contains(hash) {
+                let is_held_here = !matches!(change.row.content, CONTENT_PASSED | CODE_WAITS)
+                    && !self.is_overruled(hash, &change.row)?;
+                if is_held_here {
+                    held.push((*hash, change.row.content));
+                } else {
+                    unshown.push(*hash);
+                }
             }
         }
-        Ok(Some(RecordDetail { row, history, reviews, held }))
+        Ok(Some(RecordDetail { row, history, reviews, held, unshown }))
     }
 
     fn read_record(&self, record: &DocId) -> Result<Option<(RecordRow, Document, Vec<ReviewView>)>, ReplicaError> {
@@ -184,20 +198,24 @@ impl Replica {
         Ok(last)
     }
 
-    fn device_of_change(
-        &self,
-        doc: &DocId,
-        name: &LogbookName,
-        change: &ChangeHash,
-    ) -> Result<Option<DeviceId>, ReplicaError> {
+    /// The device whose pack brought a change first; `None` while it is only here.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn device_of_change(&self, doc: &DocId, change: &ChangeHash) -> Result<Option<DeviceId>, ReplicaError> {
         let row = self.index.get::<rows::ChangeRow>(&rows::change(doc, change))?;
         let Some(ChangePlace::Pack { pack, .. }) = row.map(|row| row.place) else { return Ok(None) };
-        self.device_of(name, &pack)
+        let Some(name) = self.home_of(doc)? else { return Ok(None) };
+        let row = self.index.get::<PackRow>(&rows::pack(&name.id(&self.org), &pack))?;
+        Ok(row.map(|row| row.log.device))
     }
 
-    fn device_of(&self, name: &LogbookName, pack: &PackHash) -> Result<Option<DeviceId>, ReplicaError> {
-        let row = self.index.get::<PackRow>(&rows::pack(&name.id(&self.org), pack))?;
-        Ok(row.map(|row| row.log.device))
+    /// The person that a change names as its writer: only the first change of an actor does.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn person_named_by(&self, doc: &DocId, change: &ChangeHash) -> Result<Option<PersonCode>, ReplicaError> {
+        Ok(self.raw_change(doc, change)?.and_then(|change| change.head().author().cloned()))
     }
 
     /// A page of records, newest first. `after` is the `next` of the page before.

@@ -46,7 +46,10 @@ impl Replica {
         };
         let Some(raw) = self.raw_change(id, hash)? else { return Ok(None) };
         let Ok(event) = ReviewEvent::from_change(&raw) else { return Ok(None) };
-        let standing = if change.is_admitted {
+        let is_held_here = change.row.content != rows::CONTENT_PASSED && !self.is_overruled(hash, &change.row)?;
+        let standing = if change.is_admitted && is_held_here {
+            Standing::ErasedOrHeld
+        } else if change.is_admitted {
             Standing::Admitted
         } else if held_review_still_hides(self.quarantine_code(hash)?) {
             Standing::ErasedOrHeld

@@ -99,6 +99,7 @@ impl Shelf for Replica {
         let fold = self.control.fold();
         match self.identity.role {
             Role::Hub { epoch, .. } => match fold.may_connect(peer, &epoch) {
+                Admission::Full if self.upload_only.contains(peer) => Access::UploadOnly,
                 Admission::Full => Access::Full,
                 Admission::UploadOnly(_) => Access::UploadOnly,
                 Admission::Unknown | Admission::Refused => Access::Unknown,
@@ -179,6 +180,16 @@ impl Shelf for Replica {
 }
 
 impl Replica {
+    /// A device's program is older than the control log's minimum version: it may upload, and is sent no records (A4).
+    pub fn limit_to_upload(&mut self, device: DeviceId) {
+        self.upload_only.insert(device);
+    }
+
+    /// A device's program is new enough.
+    pub fn lift_upload_limit(&mut self, device: &DeviceId) {
+        self.upload_only.remove(device);
+    }
+
     /// How many packs of a logbook wait for the gate, of all logbooks.
     #[must_use]
     pub fn unjudged_count(&self) -> usize {
