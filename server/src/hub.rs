@@ -35,10 +35,12 @@ mod beacon;
 mod epoch;
 mod erase;
 mod found;
+mod grants;
 mod news;
 mod publish;
 mod receipts;
 mod recover;
+mod release;
 mod thread;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -47,22 +49,27 @@ use ed25519_dalek::SigningKey;
 use rand::rngs::StdRng;
 
 use qianmo_protocol::close_code::CloseCode;
-use qianmo_protocol::control::{Admission, Decision, QuarantineScope, SignError, SignedEntry, Signer};
+use qianmo_protocol::control::{Admission, Decision, Device, QuarantineScope, SignError, SignedEntry, Signer};
 use qianmo_protocol::ids::{DeviceId, DocId, EntryHash, Epoch, HubId, LogbookName, OrgId, PackHash};
+use qianmo_protocol::session::VERSIONS;
 use qianmo_protocol::session::message::{Bye, ByeReason, Message};
 use qianmo_protocol::time::UnixMillis;
+use qianmo_protocol::vector::LogTrees as _;
 use qianmo_replica::exchange::{Exchange, Output as ExchangeOutput, Pump};
-use qianmo_replica::replica::{Replica, ReplicaError, Role};
+use qianmo_replica::replica::{HeldChange, Replica, ReplicaError, Role};
 
 pub use erase::{CODE_ERASED_TARGET, Kept};
 pub use found::{ClockCheck, Founding, HubOpenError, HubSecrets, HubSetup};
 pub use publish::{CODE_MONTH_AHEAD, CODE_TOO_MANY_FAILURES, CODE_TOO_MANY_LOGS, CODE_TOO_MANY_TIPS};
+pub use release::{HeldRow, HeldWhat, ReleaseError, ReleaseOrder, Released};
 pub use thread::{Clock, HubHandle, HubStopped, HubThread, Outbound, RoundFollower, SessionLink};
 
 /// How long a tablet that meets a stopping hub waits, in milliseconds.
 const RETRY_WHEN_STOPPING_MS: u32 = 5_000;
 /// How long a tablet waits when the hub's disk is nearly full or its quota is used up, in milliseconds.
 const RETRY_WHEN_FULL_MS: u32 = 3_600_000;
+/// Changes that are judged before other sessions get their turn: some tens of milliseconds.
+const JUDGED_PER_STEP: usize = 256;
 /// One day.
 const DAY_MS: i64 = 86_400_000;
 
@@ -158,6 +165,8 @@ pub struct HubCounters {
     pub packs_judged: u64,
     /// Quarantine entries that were published.
     pub quarantines: u64,
+    /// Quarantine entries that were released.
+    pub releases: u64,
     /// Receipts that were signed.
     pub receipts: u64,
     /// Beacons that were signed.
@@ -189,6 +198,10 @@ struct HubSession {
     has_ended: bool,
     /// Packs that came in this session, with their logbooks: for receipts, and so that none is pushed back.
     received: BTreeMap<PackHash, LogbookName>,
+    /// The protocol version that both speak, once it said hello.
+    version: Option<u16>,
+    /// What failed of what it brought, for its receipts, until all of that is judged.
+    held: Vec<HeldChange>,
     /// What a subscriber has not heard of yet.
     news: VecDeque<(LogbookName, PackHash)>,
     has_control_news: bool,
@@ -216,6 +229,12 @@ pub struct HubCore {
     published: BTreeSet<QuarantineScope>,
     forks: publish::Forks,
     adoption: epoch::Adoption,
+    /// Held changes that a later grant may let through.
+    sweep: grants::Sweep,
+    /// Whether the last step of judging left some for the next.
+    has_unjudged: bool,
+    /// Content that failed here after a restore and waits for the administrator.
+    undecided: Vec<release::Undecided>,
     contacts: BTreeMap<DeviceId, UnixMillis>,
     quotas: BTreeMap<DeviceId, (i64, u32)>,
     counters: HubCounters,
@@ -288,6 +307,19 @@ impl HubCore {
     /// # Errors
     /// [`HubError`]: nothing of the batch may be acknowledged, and the hub must be opened again.
     pub fn handle(&mut self, now: UnixMillis, commands: Vec<Command>) -> Result<Vec<HubOutput>, HubError> {
+        let mut outputs = self.handle_some(now, commands)?;
+        while self.has_more_to_do() {
+            outputs.extend(self.handle_some(now, Vec::new())?);
+        }
+        Ok(outputs)
+    }
+
+    /// As [`HubCore::handle`], but when very much has to be judged, only part of it; then [`HubCore::has_more_to_do`], and
+    /// the next call goes on. What this gives out is durable.
+    ///
+    /// # Errors
+    /// [`HubError`]: nothing of the batch may be acknowledged, and the hub must be opened again.
+    pub fn handle_some(&mut self, now: UnixMillis, commands: Vec<Command>) -> Result<Vec<HubOutput>, HubError> {
         self.counters.batches += 1;
         let mut stop = false;
         for command in commands {
@@ -301,6 +333,7 @@ impl HubCore {
         if !self.active.is_empty() {
             self.beacon_if_due(now)?;
         }
+        self.follow_grants(now)?;
         self.settle(now)?;
         if stop {
             self.leave_all()?;
@@ -311,6 +344,12 @@ impl HubCore {
             self.replica.sync()?;
         }
         Ok(core::mem::take(&mut self.outputs))
+    }
+
+    /// Whether [`HubCore::handle_some`] should be called again though no command came.
+    #[must_use]
+    pub fn has_more_to_do(&self) -> bool {
+        self.sweep.is_due() || self.has_unjudged || self.waits_for(Wait::Judge)
     }
 
     /// Signs decisions, each with the one before as its parent, and makes them durable.
@@ -337,6 +376,9 @@ impl HubCore {
         let mut hashes: Vec<EntryHash> = Vec::with_capacity(decisions.len());
         let mut number = None;
         for decision in decisions {
+            if matches!(decision, Decision::Grant(_)) {
+                self.sweep.begin();
+            }
             let mut entry = self.replica.control().draft(Signer::Hub(self.hub), self.epoch, now, decision);
             if let (Some(number), Some(parent)) = (number, hashes.last()) {
                 entry.number = number;
@@ -402,6 +444,8 @@ impl HubCore {
                 wait: Wait::Nothing,
                 has_ended: false,
                 received: BTreeMap::new(),
+                version: None,
+                held: Vec::new(),
                 news: VecDeque::new(),
                 has_control_news: false,
             };
@@ -456,8 +500,10 @@ impl HubCore {
                     session.exchange.after_sync(&self.replica);
                 }
                 self.adopt_epochs(now)?;
-            } else if self.waits_for(Wait::Judge) {
-                self.judge(now)?;
+            } else if self.waits_for(Wait::Judge) || self.has_unjudged {
+                if self.judge(now)? == Judgement::Unfinished {
+                    return Ok(());
+                }
             } else {
                 return Ok(());
             }
@@ -487,6 +533,8 @@ impl HubCore {
             let device = session.device;
             if let Message::Control(entries) = &message {
                 self.notice_foreign(entries);
+            } else if let Message::Hello(hello) = &message {
+                self.note_version(id, hello.versions.1);
             } else if let Message::Pack(pack) = &message {
                 session.received.insert(pack.hash(&self.org), pack.header.logbook.clone());
                 if self.is_over_quota(now, &device, 1) {
@@ -524,38 +572,89 @@ impl HubCore {
                     self.counters.states_differed += 1;
                     tracing::error!(device = %session.device, logbook = %name, "states differ under equal vectors");
                 }
-                ExchangeOutput::PeerLeft(_) => close = close.or(Some(CloseCode::Done)),
+                ExchangeOutput::PeerLeft(_) => {
+                    close = close.or_else(|| last_word(&self.replica, session)).or(Some(CloseCode::Done));
+                }
+                // Whoever may only upload for good has nothing to stay for.
+                ExchangeOutput::Subscribed => close = close.or_else(|| last_word(&self.replica, session)),
                 ExchangeOutput::Acked(_)
                 | ExchangeOutput::Refused(_)
                 | ExchangeOutput::Agreed(_)
                 | ExchangeOutput::Epoch(..)
-                | ExchangeOutput::Finished
-                | ExchangeOutput::Subscribed => {}
+                | ExchangeOutput::Finished => {}
             }
         }
         let Some(code) = close else { return Collected::Goes };
         self.sessions.remove(&id);
+        if code == CloseCode::Revoked {
+            let bye = Bye { reason: ByeReason::Revoked, retry_after_ms: None };
+            self.outputs.push(HubOutput::Send { session: id, message: Box::new(Message::Bye(bye)) });
+        }
         self.outputs.push(HubOutput::Close { session: id, code });
         Collected::Over
     }
 
-    /// One judgement for all sessions that wait for it, then its publication, then the receipts.
-    fn judge(&mut self, now: UnixMillis) -> Result<(), HubError> {
-        let report = self.replica.judge()?;
-        self.counters.judgements += 1;
-        self.counters.packs_judged += u64::try_from(report.judged.len()).unwrap_or(u64::MAX);
-        let held = self.publish(now, report.held, &report.judged)?;
+    /// One judgement for all sessions that wait for it, then its publication, then the receipts of those whose packs are
+    /// all judged.
+    fn judge(&mut self, now: UnixMillis) -> Result<Judgement, HubError> {
+        let JudgedStep { judged, held, more } = self.judge_step(now, JUDGED_PER_STEP)?;
+        let outcome = if more { Judgement::Unfinished } else { Judgement::Finished };
         for id in self.active.clone() {
-            let waits = self.sessions.get(&id).is_some_and(|session| session.wait == Wait::Judge);
-            if !waits {
+            let Some(session) = self.sessions.get_mut(&id).filter(|session| session.wait == Wait::Judge) else {
+                continue;
+            };
+            session.held.extend(held.iter().filter(|held| session.received.contains_key(&held.pack)).cloned());
+            if more && self.brought_unjudged(id) {
                 continue;
             }
-            let receipts = self.receipts_for(id, &report.judged, &held)?;
+            let receipts = self.receipts_for(id, &judged)?;
             if let Some(session) = self.sessions.get_mut(&id) {
+                session.held.clear();
                 session.exchange.after_judge(&self.replica, receipts);
+                session.wait = Wait::Nothing;
             }
         }
+        Ok(outcome)
+    }
+
+    /// Whether packs that a session brought in its present turn are not judged yet.
+    fn brought_unjudged(&self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get(&id) else { return false };
+        let mut stored = session.exchange.stored().iter();
+        stored.any(|(pack, _)| session.received.get(pack).is_some_and(|name| self.replica.node(name, pack).is_none()))
+    }
+
+    /// Judges about so many changes and publishes what failed.
+    fn judge_step(&mut self, now: UnixMillis, changes: usize) -> Result<JudgedStep, HubError> {
+        let report = self.replica.judge_some(changes)?;
+        self.has_unjudged = report.more;
+        self.counters.judgements += 1;
+        self.counters.packs_judged += u64::try_from(report.judged.len()).unwrap_or(u64::MAX);
+        let undecided = report.undecided.clone();
+        let mut held = report.held;
+        held.extend(self.keep_undecided(now, report.undecided)?);
+        let mut held = self.publish(now, held, &report.judged)?;
+        held.extend(undecided);
+        Ok(JudgedStep { judged: report.judged, held, more: report.more })
+    }
+
+    /// Judges and publishes until nothing more can be judged.
+    fn judge_what_waits(&mut self, now: UnixMillis) -> Result<(), HubError> {
+        while self.judge_step(now, JUDGED_PER_STEP)?.more {}
         Ok(())
+    }
+
+    /// A session says which version its program speaks.
+    fn note_version(&mut self, id: SessionId, newest: u16) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let version = newest.min(VERSIONS.1);
+        session.version = Some(version);
+        if version < self.replica.control().fold().minimum_version() {
+            tracing::info!(device = %session.device, version, "a tablet's program is too old: it may upload only");
+            self.replica.limit_to_upload(session.device);
+        } else {
+            self.replica.lift_upload_limit(&session.device);
+        }
     }
 
     fn leave_all(&mut self) -> Result<(), HubError> {
@@ -589,6 +688,34 @@ impl HubCore {
             self.outputs.push(HubOutput::Close { session: id, code: CloseCode::Done });
         }
     }
+}
+
+/// With what a session ends in which a device could only upload, and never more than that: it was revoked (A10), or its
+/// program must be updated (A4). A device that nobody has confirmed after a restore just comes again.
+fn last_word(replica: &Replica, session: &HubSession) -> Option<CloseCode> {
+    let fold = replica.control().fold();
+    if fold.device(&session.device).is_some_and(Device::is_revoked) {
+        Some(CloseCode::Revoked)
+    } else if session.version.is_some_and(|version| version < fold.minimum_version()) {
+        Some(CloseCode::IncompatibleVersion)
+    } else {
+        None
+    }
+}
+
+/// What one step of judging came to.
+#[derive(Debug)]
+struct JudgedStep {
+    judged: Vec<(LogbookName, PackHash, u64)>,
+    held: Vec<HeldChange>,
+    more: bool,
+}
+
+/// Whether everybody who waited for the gate got an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judgement {
+    Finished,
+    Unfinished,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

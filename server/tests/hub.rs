@@ -20,9 +20,13 @@ mod publish;
 mod purge;
 #[path = "hub/registry.rs"]
 mod registry;
+#[path = "hub/release.rs"]
+mod release;
 #[path = "hub/running.rs"]
 mod running;
 #[path = "hub/sessions.rs"]
 mod sessions;
+#[path = "hub/versions.rs"]
+mod versions;
 #[path = "hub/world.rs"]
 mod world;

@@ -36,6 +36,9 @@ impl HubCore {
             if control.fold().verify_hub(&hub, entry).is_err() {
                 continue;
             }
+            if matches!(content.decision, Decision::Grant(_)) {
+                self.sweep.begin();
+            }
             self.adoption.is_copy |= hub == self.hub && content.epoch == self.epoch;
             if self.adoption.entries.len() < ADOPT_ENTRIES_MAX {
                 self.adoption.entries.insert(hash);

@@ -5,7 +5,7 @@ use qianmo_protocol::session::{Shelf as _, Taken};
 use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::exchange::Pump;
 
-use super::{HubCore, HubError, SessionId, Wait};
+use super::{HubCore, HubError, HubOutput, SessionId, Wait, last_word};
 
 /// Most packs that wait for one subscriber; older ones are dropped, and its next session brings them.
 const NEWS_MAX: usize = 4 * PACKS_PER_TURN_MAX;
@@ -14,6 +14,9 @@ impl HubCore {
     /// Tells subscribers what is new.
     pub(super) fn push_news(&mut self, now: UnixMillis) -> Result<(), HubError> {
         let (visible, has_control) = self.replica.take_visible();
+        if has_control {
+            self.close_outdated();
+        }
         let subscribed = self.sessions.iter().filter(|(_, session)| session.exchange.is_subscribed());
         for id in subscribed.map(|(id, _)| *id).collect::<Vec<_>>() {
             let Some(session) = self.sessions.get_mut(&id) else { continue };
@@ -30,6 +33,17 @@ impl HubCore {
             self.push_to(now, id)?;
         }
         Ok(())
+    }
+
+    /// Subscribers whose program became too old get no news: they come again to upload (A4).
+    fn close_outdated(&mut self) {
+        let subscribed = self.sessions.iter().filter(|(_, session)| session.exchange.is_subscribed());
+        let ends = subscribed.filter_map(|(id, session)| Some((*id, last_word(&self.replica, session)?)));
+        for (id, code) in ends.collect::<Vec<_>>() {
+            self.sessions.remove(&id);
+            self.active.remove(&id);
+            self.outputs.push(HubOutput::Close { session: id, code });
+        }
     }
 
     fn push_to(&mut self, now: UnixMillis, id: SessionId) -> Result<(), HubError> {

@@ -7,7 +7,6 @@ use qianmo_protocol::limits::{ITEMS_PER_MESSAGE_MAX, PACK_ENTRIES_MAX, PACKS_PER
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::session::Shelf as _;
 use qianmo_protocol::vector::LogTrees as _;
-use qianmo_replica::replica::HeldChange;
 
 use super::{HubCore, HubError, SessionId};
 
@@ -23,7 +22,6 @@ impl HubCore {
         &mut self,
         id: SessionId,
         judged: &[(LogbookName, PackHash, u64)],
-        held_now: &[HeldChange],
     ) -> Result<Vec<SignedReceipt>, HubError> {
         let Some(session) = self.sessions.get(&id) else { return Ok(Vec::new()) };
         let judged_now: BTreeSet<&PackHash> = judged.iter().map(|(_, pack, _)| pack).collect();
@@ -36,7 +34,7 @@ impl HubCore {
                 continue;
             }
             if judged_now.contains(pack) && !self.is_excluded(name, pack) {
-                held.extend(held_now.iter().filter(|held| held.pack == *pack).map(|held| (held.change, held.code)));
+                held.extend(session.held.iter().filter(|held| held.pack == *pack).map(|held| (held.change, held.code)));
             } else {
                 held.extend(self.held_in(name, pack));
             }
@@ -66,7 +64,8 @@ impl HubCore {
         let Ok(entries) = pack.open() else { return Vec::new() };
         let whole = self.exclusion(name, hash);
         let code = |change: &ChangeHash| {
-            fold.content_quarantine(change).or_else(|| fold.carrier_quarantine(change, hash)).or(whole)
+            let held = fold.content_quarantine(change).or_else(|| fold.carrier_quarantine(change, hash));
+            held.or(whole).or_else(|| self.undecided_code(change))
         };
         entries.iter().filter_map(|entry| Some((entry.hash(), code(&entry.hash())?))).collect()
     }

@@ -10,7 +10,7 @@ use qianmo_protocol::vector::{LogTrees as _, Tip};
 use qianmo_protocol::wire::Wire as _;
 use qianmo_replica::frames::VerdictFrame;
 use qianmo_replica::pack_log::{FrameKind, FramePointer, ScanError, ScanFrom};
-use qianmo_replica::replica::{CODE_WAITS, HeldChange, HeldPart, ReplicaError};
+use qianmo_replica::replica::{CODE_WAITS, HeldChange, HeldPart, ReplicaError, Word};
 
 use super::{HubCore, HubError};
 
@@ -21,11 +21,14 @@ impl HubCore {
     /// Publishes what is missing and judges what waits.
     pub(super) fn recover(&mut self, now: UnixMillis) -> Result<(), HubError> {
         self.remember_published();
+        self.load_undecided()?;
         let (verdicts, last) = self.unchecked_verdicts()?;
         let mut held = Vec::new();
         let mut judged = Vec::new();
         for verdict in verdicts {
-            held.extend(self.held_by(&verdict));
+            let (ours, administrators) = self.held_by(&verdict)?;
+            held.extend(ours);
+            held.extend(self.keep_undecided(now, administrators)?);
             judged.push((verdict.logbook, verdict.pack, 0));
         }
         let before = self.counters.quarantines;
@@ -37,8 +40,9 @@ impl HubCore {
         if let Some(last) = last {
             self.replica.put_meta(CHECKED_KEY, &last.encode())?;
         }
-        let report = self.replica.judge()?;
-        self.publish(now, report.held, &report.judged)?;
+        self.judge_what_waits(now)?;
+        // A grant may have come just before the crash.
+        self.sweep.begin();
         self.replica.take_visible();
         Ok(())
     }
@@ -70,17 +74,18 @@ impl HubCore {
         Ok((verdicts, last))
     }
 
-    fn held_by(&self, verdict: &VerdictFrame) -> Vec<HeldChange> {
+    /// What a verdict found that is to be published, and what is for the administrator to decide.
+    fn held_by(&self, verdict: &VerdictFrame) -> Result<(Vec<HeldChange>, Vec<HeldChange>), HubError> {
+        let (mut ours, mut administrators) = (Vec::new(), Vec::new());
         let fails = |content: u16, carrier: u16| (content != 0 && content != CODE_WAITS) || carrier != 0;
         if !verdict.findings.iter().any(|finding| fails(finding.content, finding.carrier)) {
-            return Vec::new();
+            return Ok((ours, administrators));
         }
-        let Some(pack) = self.replica.pack(&verdict.logbook, &verdict.pack) else { return Vec::new() };
+        let Some(pack) = self.replica.pack(&verdict.logbook, &verdict.pack) else { return Ok((ours, administrators)) };
         let entries = pack.open().unwrap_or_default();
-        let mut held = Vec::new();
         for finding in &verdict.findings {
             let Some(entry) = entries.get(usize::from(finding.index)) else { continue };
-            let change = |code, part| HeldChange {
+            let held = |code, part| HeldChange {
                 logbook: verdict.logbook.clone(),
                 pack: verdict.pack,
                 device: pack.header.log.device,
@@ -90,13 +95,18 @@ impl HubCore {
                 part,
             };
             if finding.content != 0 && finding.content != CODE_WAITS {
-                held.push(change(finding.content, HeldPart::Content));
+                let held = held(finding.content, HeldPart::Content);
+                match self.replica.word_on(&held)? {
+                    Word::Ours => ours.push(held),
+                    Word::Administrators => administrators.push(held),
+                    Word::Former => {}
+                }
             }
             if finding.carrier != 0 {
-                held.push(change(finding.carrier, HeldPart::Carrier));
+                ours.push(held(finding.carrier, HeldPart::Carrier));
             }
         }
-        held
+        Ok((ours, administrators))
     }
 
     /// The last packs of a device in every logbook: what a revocation leaves within.

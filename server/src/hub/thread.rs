@@ -245,8 +245,12 @@ impl HubLoop {
     fn run(mut self) -> Result<(), HubError> {
         let mut is_stopping = false;
         while !is_stopping {
-            let Some(first) = self.queue.blocking_recv() else { break };
-            let mut works = vec![first];
+            let mut works = Vec::new();
+            // What a batch left undone goes on with the next one, whether there is other work or not.
+            if !self.core.has_more_to_do() {
+                let Some(first) = self.queue.blocking_recv() else { break };
+                works.push(first);
+            }
             while works.len() < BATCH_MAX
                 && let Ok(work) = self.queue.try_recv()
             {
@@ -288,7 +292,7 @@ impl HubLoop {
     }
 
     fn handle(&mut self, now: UnixMillis, commands: Vec<Command>) -> Result<(), HubError> {
-        let outputs = self.core.handle(now, commands)?;
+        let outputs = self.core.handle_some(now, commands)?;
         let mut messages: BTreeMap<SessionId, Vec<Message>> = BTreeMap::new();
         for output in outputs {
             match output {

@@ -13,7 +13,7 @@ use qianmo_protocol::handshake::{Address, EnrolAsk, EnrolRefusal, Ticket};
 use qianmo_protocol::ids::{Code, DeviceId, DocId, Epoch, LogbookName, OrgId};
 use qianmo_protocol::record::{FieldEdit, FieldPath, Origin, RecordRoot, create, edit};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
-use qianmo_protocol::session::message::{FrameReader, Message};
+use qianmo_protocol::session::message::{Bye, FrameReader, Message};
 use qianmo_protocol::session::{Opening, Stay, Tally, Toward};
 use qianmo_protocol::time::{Month, UnixMillis};
 use qianmo_protocol::vector::{Selection, Stations};
@@ -121,6 +121,7 @@ pub(crate) struct Running {
     pub(crate) closed: Option<CloseCode>,
     pub(crate) finished: bool,
     pub(crate) states_differ: Vec<LogbookName>,
+    pub(crate) byes: Vec<Bye>,
 }
 
 /// What a session came to.
@@ -283,6 +284,7 @@ impl World {
             closed: None,
             finished: false,
             states_differ: Vec::new(),
+            byes: Vec::new(),
         };
         (running, open)
     }
@@ -346,8 +348,19 @@ impl World {
 
     /// Files a record in a logbook and hands it in, as one act.
     pub(crate) fn file_in(&mut self, tablet: &mut Tablet, name: &LogbookName, content: &str) -> DocId {
+        self.file_naming(tablet, name, name, content)
+    }
+
+    /// Files a record whose first change names `home`; where that is not `name`, its content fails the gate.
+    pub(crate) fn file_naming(
+        &mut self,
+        tablet: &mut Tablet,
+        name: &LogbookName,
+        home: &LogbookName,
+        content: &str,
+    ) -> DocId {
         let origin = self.origin(tablet);
-        let logbook = name.id(&self.org());
+        let logbook = home.id(&self.org());
         let root = RecordRoot {
             form: Code::new("visit").unwrap(),
             form_version: 1,
@@ -444,7 +457,7 @@ fn over_the_wire(message: &Message) -> Message {
     frames.next_message().unwrap().unwrap()
 }
 
-fn deliver(running: &mut [(&mut Tablet, Running)], outputs: Vec<HubOutput>) {
+pub(crate) fn deliver(running: &mut [(&mut Tablet, Running)], outputs: Vec<HubOutput>) {
     for output in outputs {
         let (HubOutput::Send { session, .. } | HubOutput::Close { session, .. }) = &output;
         let Some((tablet, running)) = running.iter_mut().find(|(_, running)| running.session == *session) else {
@@ -490,12 +503,8 @@ impl Running {
                 Output::Send(message) => self.to_hub.push_back(message),
                 Output::StateDiffers(name) => self.states_differ.push(name),
                 Output::Finished => self.finished = true,
-                Output::Acked(_)
-                | Output::Refused(_)
-                | Output::Agreed(_)
-                | Output::Epoch(..)
-                | Output::Subscribed
-                | Output::PeerLeft(_) => {}
+                Output::PeerLeft(bye) => self.byes.push(bye),
+                Output::Acked(_) | Output::Refused(_) | Output::Agreed(_) | Output::Epoch(..) | Output::Subscribed => {}
             }
         }
     }
