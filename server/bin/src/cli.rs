@@ -83,6 +83,7 @@ pub(crate) enum Command {
     Devices(Listing),
     Revoke(Revoke),
     Confirm(Confirm),
+    Release(Release),
     Stats(Stats),
     Rebuild(Rebuild),
     Export(Export),
@@ -315,6 +316,30 @@ pub(crate) struct Confirm {
     /// 全部 Every device, now and later
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+/// 看隔离了什么,放行 See what is held, and release it
+///
+/// 不带参数:列出被隔离的内容、谁写的、为什么、从什么时候起。核实之后按编号放行;误判、来晚的授权、停用前写的都在这里。
+/// Without arguments: what is held, who wrote it, why, since when. Release by id once you have checked with the person.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "A record held only for lack of a grant needs no release: it comes through with the grant.\nApprovals and returns do need one. What is not released is never lost and never shown.\n\nExamples 示例:\n  qianmo-server release                             列出 (the list)\n  qianmo-server release 3f0c5a7be0d94c22\n  qianmo-server release --device 1f0c5a7be0d94c22   停用前写的,核实后全部放行 (all of one device)\n  qianmo-server release --all-of 283                同一原因的全部放行 (all with one reason)"
+)]
+pub(crate) struct Release {
+    /// 编号(见列表),至少 8 位 The id from the list, at least 8 digits of it
+    #[arg(value_name = "ID", conflicts_with_all = ["device", "all_of"])]
+    pub(crate) id: Option<String>,
+    /// 一台设备的全部 Everything of a device
+    #[arg(long, value_name = "DEVICE", conflicts_with = "all_of")]
+    pub(crate) device: Option<String>,
+    /// 同一原因代码的全部 Everything held with this code
+    #[arg(long, value_name = "CODE")]
+    pub(crate) all_of: Option<u16>,
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// 导出记录 Export the records
@@ -571,6 +596,10 @@ mod tests {
             "qianmo-server enroll --station ST01 --person P02 --person P03 --role expert --district --valid-hours 2 --replaces a --no-qr",
             "qianmo-server devices --json",
             "qianmo-server revoke 1f0c5a7be0d94c22 --reason lost",
+            "qianmo-server release",
+            "qianmo-server release 3f0c5a7be0d94c22 --json",
+            "qianmo-server release --device 1f0c5a7be0d94c22",
+            "qianmo-server release --all-of 283",
             "qianmo-server stats --json",
             "qianmo-server export --to out.jsonl",
             "qianmo-server verify",
@@ -597,6 +626,9 @@ mod tests {
             "qianmo-server revoke",
             "qianmo-server revoke 1f0c5a7be0d94c22",
             "qianmo-server init --advertise hub",
+            "qianmo-server release 3f0c5a7be0d94c22 --all-of 283",
+            "qianmo-server release --device 1f0c5a7be0d94c22 --all-of 283",
+            "qianmo-server release --all-of many",
             "qianmo-server export",
             "qianmo-server purge",
             "qianmo-server purge 5b0f0c8f2f6b4c55a3d5e1f7a9c00d12",

@@ -6,6 +6,7 @@ pub(crate) mod bundle;
 pub(crate) mod devices;
 pub(crate) mod init;
 pub(crate) mod purge;
+pub(crate) mod release;
 pub(crate) mod serve;
 pub(crate) mod store;
 

@@ -94,6 +94,17 @@ pub(crate) enum Request {
         /// Which.
         device: Option<String>,
     },
+    /// What is held.
+    Held,
+    /// Lets something through: one by its id, all of a device, or all with a code.
+    Release {
+        /// The beginning of its id.
+        id: Option<String>,
+        /// Which device.
+        device: Option<String>,
+        /// Which code.
+        code: Option<u16>,
+    },
     /// State and counts.
     Stats,
     /// The figures of a year.
@@ -359,6 +370,8 @@ mod tests {
                 other @ (Request::Enroll(_)
                 | Request::Devices
                 | Request::Confirm { .. }
+                | Request::Held
+                | Request::Release { .. }
                 | Request::Stats
                 | Request::Figures { .. }
                 | Request::Rebuild

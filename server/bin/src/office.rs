@@ -8,6 +8,7 @@
 
 mod answers;
 mod bundle;
+mod held;
 mod purge;
 
 use std::fs::OpenOptions;
@@ -147,6 +148,8 @@ enum Deed {
     Devices,
     Revoke { device: String, reason: u16 },
     Confirm { device: Option<String> },
+    Held,
+    Release { id: Option<String>, device: Option<String>, code: Option<u16> },
     Stats,
     PurgePlan(PurgeAsked),
     Erasures,
@@ -159,6 +162,8 @@ impl Job {
             Request::Devices => Self::OnCore(Deed::Devices),
             Request::Revoke { device, reason } => Self::OnCore(Deed::Revoke { device, reason }),
             Request::Confirm { device } => Self::OnCore(Deed::Confirm { device }),
+            Request::Held => Self::OnCore(Deed::Held),
+            Request::Release { id, device, code } => Self::OnCore(Deed::Release { id, device, code }),
             Request::Stats => Self::OnCore(Deed::Stats),
             Request::Figures { year } => Self::Figures { year },
             Request::Rebuild => Self::Rebuild,
@@ -299,6 +304,8 @@ fn carry_out(core: &mut HubCore, now: UnixMillis, addresses: &[Address], deed: D
             core.complete_adoption(now).or_fail(Exit::Failed, "the devices are not confirmed", STORE_NEXT)?;
             to_value(&"all")
         }
+        Deed::Held => to_value(&held::list(core)?),
+        Deed::Release { id, device, code } => to_value(&held::release(core, now, id, device.as_deref(), code)?),
         Deed::Stats => to_value(&stats(core)?),
         Deed::PurgePlan(asked) => to_value(&purge::plan(core, &asked)?),
         Deed::Erasures => to_value(&purge::list(core)?),

@@ -146,6 +146,19 @@ fn commands_answer_alike_beside_a_running_hub_and_without_it() {
 }
 
 #[test]
+fn release_says_that_nothing_is_held_and_refuses_what_it_does_not_know() {
+    let place = Place::new();
+    place.init();
+    assert_eq!(place.done(&["release"]), "Nothing is held.\n");
+    assert_eq!(place.json(&["release", "--json"]), serde_json::json!([]));
+    let (code, said) = place.fails(&["release", "0123456789abcdef"]);
+    assert!(code == 5 && said.contains("nothing is held that this names"), "{said}");
+    assert!(said.contains("next: see what is held with: qianmo-server release"), "{said}");
+    let (code, said) = place.fails(&["release", "12"]);
+    assert!(code == 2 && said.contains("at least 8"), "{said}");
+}
+
+#[test]
 fn backup_of_a_running_hub_verifies_and_restores_into_a_new_epoch() {
     let place = Place::new();
     place.init();
