@@ -11,8 +11,10 @@
 //! header    actor's next number, its person, first counter, highest counter
 //! content   a first change: the whole shape; a later one: only puts of fields and cells and new rows (A8),
 //!           each over exactly the values that stood there; a resolve: only what it lists (A9)
-//! library   on a scratch document, under catch_unwind: apply, nothing waiting, save, load, heads, same values
+//! library   records only, on a scratch document, under catch_unwind: apply, nothing waiting, save, load, heads, same values
 //! ```
+//!
+//! A review event does not go through the library (`docs/decisions/2026-11-23-review-events-skip-the-library.md`).
 //!
 //! # Invariants
 //!
@@ -198,7 +200,11 @@ impl Gate {
         if named != self.place.logbook {
             return Err(ContentFailure::WrongLogbook { named, place: self.place.logbook });
         }
-        scratch::root(change, &Tree::read(change.ops()?)?)?;
+        match &root {
+            DocumentRoot::Record(_) => scratch::root(change, &Tree::read(change.ops()?)?)?,
+            // Nobody gives a review event to the library: it is read by us, and has no second change (see the decision).
+            DocumentRoot::Review(_) => {}
+        }
         let person = change.head().author().cloned().ok_or(ContentFailure::PersonMissing)?;
         let written = match &root {
             DocumentRoot::Record(_) => Graph::read_root(change)?,
