@@ -498,15 +498,22 @@ impl Pack {
     }
 }
 
+/// Every frame of the format in use begins with this. The library may have been built with the decoders of formats before
+/// it, as another package of a program can ask for; what a peer sends never reaches them.
+const FRAME_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+
 /// Inflates exactly one frame: a second one, or a skippable one, would be bytes that nobody looks at.
 fn inflate(body: &[u8]) -> Result<Vec<u8>, PackError> {
     let refused = |reason: String| PackError::Inflate { bytes: body.len(), max: PACK_RAW_BYTES_MAX, reason };
-    let raw = zstd::bulk::decompress(body, PACK_RAW_BYTES_MAX).map_err(|error| refused(error.to_string()))?;
-    match zstd::zstd_safe::find_frame_compressed_size(body) {
-        Ok(bytes) if bytes == body.len() => Ok(raw),
-        Ok(bytes) => Err(refused(format!("the frame ends at {bytes}"))),
-        Err(code) => Err(refused(zstd::zstd_safe::get_error_name(code).to_owned())),
+    if !body.starts_with(&FRAME_MAGIC) {
+        return Err(refused("this is no zstd frame".to_owned()));
     }
+    match zstd::zstd_safe::find_frame_compressed_size(body) {
+        Ok(bytes) if bytes == body.len() => {}
+        Ok(bytes) => return Err(refused(format!("the frame ends at {bytes}"))),
+        Err(code) => return Err(refused(zstd::zstd_safe::get_error_name(code).to_owned())),
+    }
+    zstd::bulk::decompress(body, PACK_RAW_BYTES_MAX).map_err(|error| refused(error.to_string()))
 }
 
 fn signed_message(hash: &PackHash) -> Vec<u8> {

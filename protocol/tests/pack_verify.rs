@@ -293,6 +293,10 @@ fn bytes_after_or_before_the_frame_are_refused() {
         [&skippable, body.as_slice()].concat(),
         [body.as_slice(), &compressed(&[])].concat(),
         skippable.to_vec(),
+        // Frames of the formats 0.5 to 0.7, alone and behind a good one.
+        vec![0x25, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0],
+        [&[0x26, 0xb5, 0x2f, 0xfd], body.get(4..).unwrap()].concat(),
+        [body.as_slice(), &[0x27, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0]].concat(),
         Vec::new(),
     ];
     for body in bodies {
