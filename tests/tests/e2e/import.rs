@@ -14,10 +14,14 @@ fn sample(name: &str) -> String {
 }
 
 fn import(tablet: &Tablet, more: &[&str]) -> Ran {
+    import_with(tablet, &sample(""), more)
+}
+
+fn import_with(tablet: &Tablet, with: &str, more: &[&str]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let refused = folder.path().join("refused.csv");
-    let (ledger, with) = (sample("samples/visits-sample-gb18030.csv"), sample(""));
-    let line = ["import", &ledger, "--with", &with, "--year", "2025", "--rejected", refused.to_str().unwrap()];
+    let ledger = sample("samples/visits-sample-gb18030.csv");
+    let line = ["import", &ledger, "--with", with, "--year", "2025", "--rejected", refused.to_str().unwrap()];
     let ran = tablet.run(&[&line, more].concat());
     assert!(ran.code == Some(2) || refused.exists(), "the refused rows are there in any case: {ran:#?}");
     ran
@@ -60,6 +64,14 @@ fn ledger_imported_again_changes_nothing_and_its_states_reach_the_hub() {
     assert!(said.err.contains("0 new, 168 here already"), "{said:#?}");
     assert!(said.err.contains("Directory: 0 new, 0 changed, 259 unchanged"), "{said:#?}");
     assert_eq!(desk.run(&["status", "--json"]).ok().json()["waiting"], before["waiting"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let stations = std::fs::read_to_string(sample("stations.json")).unwrap();
+    let renamed = stations.replace("样例农业大学园艺学院", "样例农业大学园艺与植保学院");
+    std::fs::write(folder.path().join("stations.json"), renamed).unwrap();
+    std::fs::copy(sample("pinggu-divisions.csv"), folder.path().join("pinggu-divisions.csv")).unwrap();
+    let said = import_with(&desk, folder.path().to_str().unwrap(), &[]).ok();
+    assert!(said.err.contains("Directory: 0 new, 1 changed, 258 unchanged"), "{said:#?}");
 
     desk.sync().ok();
     assert!(list(&desk, &["--state", "held"]).is_empty(), "the hub holds nothing back");
