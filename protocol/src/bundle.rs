@@ -140,9 +140,12 @@ impl BundleHeader {
         let mut reader = Reader::new(bytes);
         let read = Self::read(&mut reader);
         let offset = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let header = read.map_err(|error| match error {
-            DecodeError::Truncated { .. } => BundleError::Truncated { offset },
-            source => BundleError::Part { offset: 0, source },
+        let header = read.map_err(|source| {
+            if matches!(source, DecodeError::Truncated { .. }) {
+                BundleError::Truncated { offset }
+            } else {
+                BundleError::Part { offset: 0, source }
+            }
         })?;
         header.map(|header| (header, reader.offset()))
     }

@@ -69,10 +69,8 @@ fn beacon() -> SignedBeacon {
 fn pack() -> BundlePart {
     let mut frames = FrameReader::default();
     frames.push(&golden("golden/pack.hex"));
-    match frames.next_message().unwrap().unwrap() {
-        Message::Pack(pack) => BundlePart::Pack(pack),
-        other => panic!("{}", other.name()),
-    }
+    let Message::Pack(pack) = frames.next_message().unwrap().unwrap() else { panic!("the golden file holds a pack") };
+    BundlePart::Pack(pack)
 }
 
 fn parts() -> Vec<BundlePart> {

@@ -315,11 +315,13 @@ impl OpenedBundle {
                 self.parts.finish()?;
                 return Ok(None);
             }
-            let read = self.stream.read(&mut buffer).map_err(|error| match error.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            let read = self.stream.read(&mut buffer).map_err(|error| {
+                // What the seal does not vouch for, and an end before the last chunk.
+                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
                     OpenBundleError::Damaged { offset: self.opened }
+                } else {
+                    OpenBundleError::Io(error)
                 }
-                _ => OpenBundleError::Io(error),
             })?;
             self.is_over = read == 0;
             self.opened = self.opened.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));

@@ -29,7 +29,13 @@ fn holds(disk: &MemoryDisk, replica: &Replica, marker: &str) -> bool {
         let entries = match frame.kind {
             FrameKind::Pack => PackFrame::decode(&frame.payload).unwrap().pack.open().unwrap(),
             FrameKind::Local => LocalFrame::decode(&frame.payload).unwrap().entries,
-            _ => return has(&frame.payload, marker),
+            FrameKind::Draft
+            | FrameKind::Control
+            | FrameKind::Verdict
+            | FrameKind::Receipt
+            | FrameKind::Meta
+            | FrameKind::Blob
+            | FrameKind::Unknown(_) => return has(&frame.payload, marker),
         };
         entries.iter().filter_map(|entry| entry.change()).any(|change| has(change.bytes(), marker))
     });

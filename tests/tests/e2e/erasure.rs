@@ -69,7 +69,13 @@ fn in_frames(log: &Path) -> bool {
         let entries = match frame.kind {
             FrameKind::Pack => PackFrame::decode(&frame.payload).unwrap().pack.open().unwrap(),
             FrameKind::Local => LocalFrame::decode(&frame.payload).unwrap().entries,
-            _ => return has(&frame.payload),
+            FrameKind::Draft
+            | FrameKind::Control
+            | FrameKind::Verdict
+            | FrameKind::Receipt
+            | FrameKind::Meta
+            | FrameKind::Blob
+            | FrameKind::Unknown(_) => return has(&frame.payload),
         };
         entries.iter().filter_map(|entry| entry.change()).any(|change| has(change.bytes()))
     });
