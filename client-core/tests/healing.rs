@@ -253,6 +253,31 @@ async fn evicted_month_of_a_watching_device_is_pushed_no_more() {
     assert_eq!(tablet.records(RecordFilter::default()).unwrap().rows, []);
 }
 
+#[tokio::test]
+async fn large_pull_is_taken_in_slices_between_which_a_person_reads() {
+    let (world, dir, other) = (World::new(), folder(), folder());
+    let tablet = world.enrolled(dir.path(), "P01", Role::Technician).await;
+    let colleague = world.enrolled(other.path(), "P02", Role::Technician).await;
+    for _ in 0..300 {
+        let mut noise = [0u8; 500];
+        rand::Rng::fill(&mut rand::rng(), &mut noise[..]);
+        let noise: String = noise.iter().map(|byte| format!("{byte:02x}")).collect();
+        colleague.create(visit(&noise)).await.unwrap();
+    }
+    sync(&colleague).await;
+    let mut events = tablet.subscribe();
+    assert_eq!(sync(&tablet).await.records_down, 300);
+    let mut slices = Vec::new();
+    while let Some(event) = events.try_next() {
+        if let Event::RecordsChanged(records) = event {
+            slices.push(records.len());
+        }
+    }
+    // The store's thread was free between any two of them.
+    assert!(slices.len() >= 3 && slices.iter().all(|slice| *slice < 200), "{slices:?}");
+    assert_eq!(slices.iter().sum::<usize>(), 300);
+}
+
 /// Waits for a state, never for a moment.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..2_000 {

@@ -48,8 +48,10 @@ use message::{Ack, Bye, ByeReason, Hello, LogbookState, Message, Refuse, RefuseC
 /// Oldest and newest protocol version of this build.
 pub const VERSIONS: (u16, u16) = (1, 1);
 
-/// Packs are handed to the store whenever this many bytes have gathered.
+/// Packs are handed to a responder's store whenever this many bytes have gathered: one fdatasync for many.
 const STORE_BATCH_BYTES: usize = 1024 * 1024;
+/// The same for an initiator: a tablet judges what it stored before it takes more, and a person reads in between.
+const STORE_SLICE_BYTES: usize = 64 * 1024;
 
 /// What a peer may do, decided from the control log and its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -723,10 +725,14 @@ impl Session {
     /// Hands over what has gathered; when the peer's turn is complete and stored, has it judged.
     fn advance(&mut self) {
         let State::Receiving { left, push } = self.state else { return };
+        let batch = match self.side {
+            Side::Initiator => STORE_SLICE_BYTES,
+            Side::Responder => STORE_BATCH_BYTES,
+        };
         if !self.control.is_empty() {
             let entries = core::mem::take(&mut self.control);
             self.effects.push_back(Effect::Adopt(entries));
-        } else if !self.packs.is_empty() && (left == 0 || self.pack_bytes >= STORE_BATCH_BYTES) {
+        } else if !self.packs.is_empty() && (left == 0 || self.pack_bytes >= batch) {
             self.pack_bytes = 0;
             let packs = core::mem::take(&mut self.packs);
             self.effects.push_back(Effect::Store(packs));

@@ -10,7 +10,9 @@
 //!
 //! # Invariants
 //!
-//! 1. Frames are handed out only after everything they tell of is durable (the exchange waits for the sync).
+//! 1. A large pull is stored and judged in slices, one for a message, so that readers wait for one slice at most
+//!    (`large_pull_is_taken_in_slices_between_which_a_person_reads`).
+//! 2. Frames are handed out only after everything they tell of is durable (the exchange waits for the sync).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -262,6 +264,10 @@ impl Owner {
                 Pump::AwaitsSync => {
                     self.replica.sync()?;
                     session.exchange.after_sync(&self.replica);
+                    // Slice by slice: the thread serves readers between two messages, and a turn may bring thousands.
+                    if self.replica.unjudged_count() > 0 {
+                        self.replica.judge()?;
+                    }
                 }
                 Pump::AwaitsJudge => {
                     self.replica.judge()?;
