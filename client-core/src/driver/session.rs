@@ -279,7 +279,17 @@ impl Talk<'_> {
         asked: impl Future<Output = Result<Result<Step, SessionFailure>, Gone>> + Send,
     ) -> Result<Step, Trouble> {
         let step = asked.await.unwrap_or(Err(SessionFailure::NoSession));
-        step.map_err(|failure| Trouble::of_session(&failure, self.patience))
+        let mut step = step.map_err(|failure| Trouble::of_session(&failure, self.patience))?;
+        // Each call is a place in the store's queue of its own, so readers come in between.
+        while step.more {
+            let next = self.owner.ask(|owner| owner.session_on()).await.unwrap_or(Err(SessionFailure::NoSession));
+            let next = next.map_err(|failure| Trouble::of_session(&failure, self.patience))?;
+            step.frames.extend(next.frames);
+            step.finished |= next.finished;
+            step.more = next.more;
+            step.bye = step.bye.or(next.bye);
+        }
+        Ok(step)
     }
 
     /// Tells the driver what came so far.

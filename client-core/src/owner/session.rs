@@ -10,7 +10,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A large pull is stored and judged in slices, one for a message, so that readers wait for one slice at most
+//! 1. A large pull is stored and judged in slices, one for a call, so that readers wait for one slice at most
 //!    (`large_pull_is_taken_in_slices_between_which_a_person_reads`).
 //! 2. Frames are handed out only after everything they tell of is durable (the exchange waits for the sync).
 
@@ -35,6 +35,8 @@ use crate::status::{RefusedPack, SyncReport};
 
 /// Zstandard's level: more costs a tablet's battery and saves little on packs this small.
 pub(super) const PACK_LEVEL: i32 = 6;
+/// Changes that are judged before readers are served again.
+const CHANGES_PER_STEP: usize = 256;
 /// Changed records that are looked at for new conflicts after one session.
 const CONFLICT_RECORDS_MAX: usize = 5_000;
 
@@ -89,6 +91,8 @@ pub(crate) struct Step {
     pub(crate) frames: Vec<Vec<u8>>,
     /// Both sides hold what the other held.
     pub(crate) finished: bool,
+    /// There is more to judge: go on with [`Owner::session_on`] before anything else of this session.
+    pub(crate) more: bool,
     /// The hub said goodbye.
     pub(crate) bye: Option<Bye>,
 }
@@ -161,6 +165,11 @@ impl Owner {
     pub(crate) fn session_message(&mut self, message: Message) -> Result<Step, SessionFailure> {
         let session = self.session.as_mut().ok_or(SessionFailure::NoSession)?;
         session.exchange.handle_message(message).map_err(SessionFailure::Peer)?;
+        self.pump()
+    }
+
+    /// Goes on judging where the last step left off.
+    pub(crate) fn session_on(&mut self) -> Result<Step, SessionFailure> {
         self.pump()
     }
 
@@ -266,11 +275,14 @@ impl Owner {
                     session.exchange.after_sync(&self.replica);
                     // Slice by slice: the thread serves readers between two messages, and a turn may bring thousands.
                     if self.replica.unjudged_count() > 0 {
-                        self.replica.judge()?;
+                        self.replica.judge_some(CHANGES_PER_STEP)?;
                     }
                 }
                 Pump::AwaitsJudge => {
-                    self.replica.judge()?;
+                    if self.replica.judge_some(CHANGES_PER_STEP)?.more {
+                        step.more = true;
+                        return Ok(());
+                    }
                     session.exchange.after_judge(&self.replica, Vec::new());
                 }
             }
