@@ -6,8 +6,9 @@
 //! # Flow
 //!
 //! ```text
-//! init, serve ─> three tickets ─> tablets enrol ─> offline: file the sample ─> meet the hub
-//!   ─> offline: new visits, the same records edited differently ─> meet the hub ─> backup ─> meet once more ─> compare
+//! init, serve ─> three tickets ─> tablets enrol ─> offline: import a year's ledger, new visits ─> meet the hub
+//!   ─> figures against the ledger's truth ─> offline: more visits, the same records edited differently ─> meet the hub
+//!   ─> backup ─> meet once more ─> compare
 //! ```
 //!
 //! # Failure
@@ -24,8 +25,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use qianmo_client_core::RecordId;
-use qianmo_forms::Label;
 use qianmo_server::config::{LogConfig, LogFormat, LogLevel};
 
 use crate::cli::{Common, Demo};
@@ -33,7 +32,7 @@ use crate::commands::{absolute, serve};
 use crate::control_socket::TicketOrder;
 use crate::failure::{Exit, Failure, OrFail as _};
 use crate::lang::Lang;
-use crate::sample::{STATION, Sample, Visit};
+use crate::sample::{STATION, Sample, YEAR};
 use crate::screen::{self, line};
 use crate::{logs, office, times};
 
@@ -42,10 +41,17 @@ use report::{Deliveries, Expected, Measured, ReplicaState, Report, Stage, Traffi
 use story::{DOUBLE_EDITS, DoubleEdit};
 use tablet::Tablet;
 
-/// Who works on which tablet; the sample's visits are filed where their person works.
+/// Who works on which tablet.
 const PERSONS_A: [&str; 2] = ["P01", "P02"];
 const PERSONS_B: [&str; 3] = ["P03", "P30", "P35"];
 const COORDINATOR: &str = "C01";
+/// The service target that a visit after the first meeting is about.
+const TARGET: &str = "T003";
+/// Visits that technicians write before they first meet the hub, and after.
+const FIRST_VISITS: [(&str, &str); 2] =
+    [("P01", "查看套袋情况,梨小零星发生,约定一周后复查"), ("P03", "巡查冻害,主干南面有轻微裂皮,建议涂白")];
+const LATER_VISITS: [(&str, &str); 2] =
+    [("P02", "看水肥一体化设备,过滤器堵塞,当场清洗"), ("P35", "雨后排水不畅,指导开挖排水沟")];
 const TICKET_HOURS: u32 = 1;
 const TICK: Duration = Duration::from_millis(120);
 const BROKEN: &str = "this is a fault of the program: please report it with the lines above";
@@ -120,14 +126,13 @@ impl Steps {
 
 async fn show(place: &Place, args: &Demo, lang: Lang) -> Result<(), Failure> {
     let steps = Steps::new(lang);
-    let sample =
-        Sample::embedded(times::today_of_forms()).or_fail(Exit::Failed, "the sample cannot be read", BROKEN)?;
+    let sample = Sample::embedded().or_fail(Exit::Failed, "the sample cannot be read", BROKEN)?;
     steps.now("建立单位,启动管理端", "making an organisation, starting its hub");
     let hub = DemoHub::start(&place.path().join("hub"), args.web).await?;
     let mut scene = Scene::set(hub, place.path(), &steps).await?;
     let report = scene.play(&sample, place.path(), &steps).await?;
     steps.bar.finish_and_clear();
-    tell(&scene, &sample, &report, place, args, lang)?;
+    tell(&scene, &report, place, args, lang)?;
     if !args.once {
         stay(&mut scene, lang).await?;
     }
@@ -141,19 +146,7 @@ async fn show(place: &Place, args: &Demo, lang: Lang) -> Result<(), Failure> {
     Err(Failure::new(Exit::NotHeld, report.not_held().join("; "), BROKEN))
 }
 
-fn tell(
-    scene: &Scene,
-    sample: &Sample,
-    report: &Report,
-    place: &Place,
-    args: &Demo,
-    lang: Lang,
-) -> Result<(), Failure> {
-    let reason = |reason: &Label| lang.say(&reason.zh, &reason.en).to_owned();
-    let left: Vec<String> = sample.left.iter().map(|(number, why)| format!("{number} ({})", reason(why))).collect();
-    let (zh, en) = ("样例行没有录入,原样留给导入程序:", "rows of the sample were left as they are, for an importer:");
-    line(format!("{} {} {}", left.len(), lang.say(zh, en), left.join(", ")))?;
-    line("")?;
+fn tell(scene: &Scene, report: &Report, place: &Place, args: &Demo, lang: Lang) -> Result<(), Failure> {
     line(report.render(lang))?;
     if args.once {
         return Ok(());
@@ -190,7 +183,7 @@ async fn stay(scene: &mut Scene, lang: Lang) -> Result<(), Failure> {
     }
 }
 
-/// How far a technician's work should have come.
+/// How far a tablet's work should have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reached {
     /// What was written since the last meeting is only on the tablet.
@@ -232,14 +225,17 @@ impl Scene {
     async fn play(&mut self, sample: &Sample, root: &Path, steps: &Steps) -> Result<Report, Failure> {
         let started = Instant::now();
         let mut stages = Vec::new();
-        steps.now("离线录入样例记录", "filing the sample's records while offline");
-        let filed = self.file(&sample.visits).await.or_fail(Exit::Failed, "the sample was not filed", BROKEN)?;
-        stages.push(self.stage("离线录入", "filing offline", Reached::Tablet)?);
+        steps.now("离线导入全年台账,技术员离线写走访", "importing a year's ledger offline, technicians write visits");
+        let imported = self.coordinator.import(sample).await.or_fail(Exit::Failed, "the import failed", BROKEN)?;
+        self.write_visits(&FIRST_VISITS, None).await.or_fail(Exit::Failed, "the visits were not filed", BROKEN)?;
+        stages.push(self.stage("离线录入", "working offline", Reached::Tablet)?);
         steps.now("第一次同步", "meeting the hub");
         self.meet_all().await.or_fail(Exit::Failed, "the first meeting failed", BROKEN)?;
         stages.push(self.stage("第一次同步", "meeting the hub", Reached::Hub)?);
+        steps.now("统计与台账真值核对", "comparing the figures with the ledger's truth");
+        let figure_faults = sample.differences(&self.hub.figures(YEAR).await?);
         steps.now("离线:新记录,改同一批记录", "offline: new visits, the same records edited on two tablets");
-        let written = self.work_offline(&filed).await.or_fail(Exit::Failed, "the offline work failed", BROKEN)?;
+        self.work_offline().await.or_fail(Exit::Failed, "the offline work failed", BROKEN)?;
         stages.push(self.stage("离线再写", "writing offline again", Reached::Tablet)?);
         steps.now("再次同步,合并", "meeting again, merging");
         self.meet_all().await.or_fail(Exit::Failed, "the second meeting failed", BROKEN)?;
@@ -253,20 +249,31 @@ impl Scene {
         let (replicas, traffic) = self.read_all().await.or_fail(Exit::Failed, "the replicas cannot be read", BROKEN)?;
         let took = started.elapsed();
         let backup_faults = office::verify_folder(&backup)?.faults;
-        let rows = (sample.rows, filed.len());
-        let measured = Measured { rows, written_offline: written, stages, backup_faults, replicas, traffic, took };
+        let (rows, accepted) = sample.counts();
+        let written_offline = FIRST_VISITS.len() + LATER_VISITS.len();
+        let measured = Measured {
+            rows: (rows, imported.rows.created),
+            entries: imported.entries.created,
+            written_offline,
+            figure_faults,
+            stages,
+            backup_faults,
+            replicas,
+            traffic,
+            took,
+        };
         let expected = Expected {
-            records: filed.len() + written,
+            records: accepted + written_offline,
             conflicts: DOUBLE_EDITS.iter().map(DoubleEdit::conflicts).sum(),
             merged: DOUBLE_EDITS.len(),
         };
         Ok(Report::judge(measured, &expected))
     }
 
-    /// Where the technicians' work is, and where it should be.
+    /// Where each tablet's own work is, and where it should be.
     fn stage(&self, zh: &'static str, en: &'static str, reached: Reached) -> Result<Stage, Failure> {
         let mut stage = Stage { zh, en, ..Stage::default() };
-        for tablet in [&self.tablet_a, &self.tablet_b] {
+        for tablet in [&self.tablet_a, &self.tablet_b, &self.coordinator] {
             let (own, unsent) = tablet.written();
             let expected = match reached {
                 Reached::Tablet => Deliveries { waiting: unsent, acknowledged: own - unsent, ..Deliveries::default() },
@@ -282,42 +289,33 @@ impl Scene {
     }
 
     /// Each technician's tablet files the visits of those who work on it.
-    async fn file(&mut self, visits: &[Visit]) -> anyhow::Result<Vec<RecordId>> {
-        let mut filed = Vec::new();
-        for visit in visits {
-            let is_of_b = PERSONS_B.contains(&visit.person.as_str());
-            let tablet = if is_of_b { &mut self.tablet_b } else { &mut self.tablet_a };
-            filed.push(tablet.file(visit).await?);
+    async fn write_visits(&mut self, visits: &[(&str, &str)], target: Option<&str>) -> anyhow::Result<()> {
+        let today = times::today();
+        for (person, content) in visits {
+            let tablet = if PERSONS_B.contains(person) { &mut self.tablet_b } else { &mut self.tablet_a };
+            tablet.file(person, &story::new_visit(person, &today, content, target)).await?;
         }
-        Ok(filed)
+        Ok(())
     }
 
-    /// Everyone meets the hub; the first once more, for what the others brought.
+    /// Everyone meets the hub; the first ones once more, for what the others brought.
     async fn meet_all(&mut self) -> anyhow::Result<()> {
+        self.coordinator.meet_hub().await?;
         self.tablet_a.meet_hub().await?;
         self.tablet_b.meet_hub().await?;
-        self.coordinator.meet_hub().await?;
-        self.tablet_a.meet_hub().await
+        self.tablet_a.meet_hub().await?;
+        self.coordinator.meet_hub().await
     }
 
-    /// New visits, and edits of the same records by two people who do not see one another. Answers the new visits.
-    async fn work_offline(&mut self, filed: &[RecordId]) -> anyhow::Result<usize> {
-        let today = times::today();
-        let new = [
-            ("P01", "demo-a-1", "查看套袋情况,梨小零星发生,约定一周后复查"),
-            ("P02", "demo-a-2", "看水肥一体化设备,过滤器堵塞,当场清洗"),
-            ("P03", "demo-b-1", "巡查冻害,主干南面有轻微裂皮,建议涂白"),
-            ("P35", "demo-b-2", "雨后排水不畅,指导开挖排水沟"),
-        ];
-        for (person, number, content) in new {
-            let visit = story::new_visit(person, &today, number, content);
-            self.file(std::slice::from_ref(&visit)).await?;
+    /// New visits, and edits of the same records by two people who do not see one another.
+    async fn work_offline(&mut self) -> anyhow::Result<()> {
+        let target = self.tablet_a.target(TARGET)?.to_string();
+        self.write_visits(&LATER_VISITS, Some(&target)).await?;
+        for (record, edit) in self.tablet_a.visits_of(STATION, DOUBLE_EDITS.len())?.into_iter().zip(&DOUBLE_EDITS) {
+            self.tablet_a.edit(record, edit.a).await?;
+            self.tablet_b.edit(record, edit.b).await?;
         }
-        for (record, edit) in filed.iter().zip(&DOUBLE_EDITS) {
-            self.tablet_a.edit(*record, edit.a).await?;
-            self.tablet_b.edit(*record, edit.b).await?;
-        }
-        Ok(new.len())
+        Ok(())
     }
 
     /// Every replica, the hub first, and what all sessions cost.
@@ -340,7 +338,8 @@ impl Scene {
 }
 
 async fn enrol(hub: &DemoHub, root: &Path, name: &str, order: TicketOrder) -> Result<Tablet, Failure> {
+    let station = (!order.district).then_some(STATION);
     let ticket = hub.ticket(order).await?;
-    let enrolled = Tablet::enroll(name, &root.join(name), &ticket).await;
+    let enrolled = Tablet::enroll(name, station, &root.join(name), &ticket).await;
     enrolled.or_fail(Exit::Failed, format!("{name} is not enrolled"), "loopback UDP must be allowed on this machine")
 }

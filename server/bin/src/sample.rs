@@ -1,225 +1,161 @@
-//! The sample visits that are embedded in the program, as answers to the visit form.
+//! The sample ledger that is embedded in the program, with the truth about it.
 //!
-//! A row is taken when the form accepts it as it stands. Nothing is repaired or guessed: that is the work of an importer.
-//! What is left is counted, with the reason.
+//! A year of twelve stations, with every kind of mistake that people make. It is read by the importer that a tablet has, and
+//! what it must come to stands beside it.
 //!
 //! # See
 //!
-//! `server/bin/data/sample/README.md`: the columns.
+//! `server/bin/data/sample/README.md`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::io::Cursor;
 
 use anyhow::{Context as _, ensure};
-use qianmo_forms::{Context, Date, Field, Form, FormSet, Label, Mode, Values, validate};
+use qianmo_client_core::FieldClient;
+use qianmo_forms::vocabulary::Vocabulary;
+use qianmo_tablet::ledger::filing::{EntriesFiled, Filing, FilingPlan, RowsFiled};
+use qianmo_tablet::ledger::{Cleaner, Directory, Outcome, Rows, inspect};
+use serde_json::Value;
 
-/// One station's visits of a year; fictional.
-const VISITS: &str = include_str!("../data/sample/visits-st01.csv");
-/// The station they are of.
+/// A year's ledger; fictional.
+const LEDGER: &[u8] = include_bytes!("../data/sample/visits-2025.csv");
+const STATIONS: &[u8] = include_bytes!("../data/sample/stations.json");
+const DIVISIONS: &[u8] = include_bytes!("../data/sample/pinggu-divisions.csv");
+/// What it comes to.
+const EXPECTED: &str = include_str!("../data/sample/visits-2025.expected.json");
+/// Its year.
+pub(crate) const YEAR: u16 = 2025;
+/// The station the demo's technicians work at.
 pub(crate) const STATION: &str = "ST01";
-const KIND: &str = "走访巡田";
 
-/// Columns whose cell is the answer to a field.
-const PLAIN: [(&str, &str); 18] = [
-    ("记录编号", "record_no"),
-    ("服务方式", "service_mode"),
-    ("日期", "activity_date"),
-    ("开始时间", "start_time"),
-    ("结束时间", "end_time"),
-    ("填报日期", "reported_on"),
-    ("人员编号", "staff_id"),
-    ("对象编号", "target_id"),
-    ("村代码", "village_code"),
-    ("纬度", "lat"),
-    ("经度", "lon"),
-    ("坐标系", "coord_system"),
-    ("作物", "crop_id"),
-    ("服务内容", "content"),
-    ("技术建议", "advice"),
-    ("面积(亩)", "area_seen_mu"),
-    ("满意度", "satisfaction"),
-    ("照片数", "photo_count"),
-];
-/// Columns for a list whose field has a twin for words that the list lacks.
-const IN_WORDS: [(&str, &str, &str); 3] = [
-    ("品种", "variety_id", "variety_text"),
-    ("物候期", "phenology_id", "phenology_text"),
-    ("病虫害", "pest_id", "pest_text"),
-];
+/// The parts of the truth that a hub must come to by itself, from merged records.
+pub(crate) const FIGURES: [&str; 3] = ["accepted_aggregates", "approved_aggregates", "approved_task_completion"];
 
-/// One visit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Visit {
-    /// Its number in the ledger.
-    pub(crate) number: String,
-    /// Who made it.
-    pub(crate) person: String,
-    /// The month of its logbook, `YYYY-MM`.
-    pub(crate) month: String,
-    /// The answers, as text that the form reads.
-    pub(crate) answers: BTreeMap<String, String>,
+/// The ledger, ready to be filed.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    directory: Directory,
+    vocabulary: Vocabulary,
+    expected: Value,
 }
 
-/// What the file holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Sample {
-    /// Rows in the file.
-    pub(crate) rows: usize,
-    /// Those the form accepts, in the order of the file.
-    pub(crate) visits: Vec<Visit>,
-    /// The numbers of those left, with the reason.
-    pub(crate) left: Vec<(String, Label)>,
+/// What was filed.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    /// Entries of directories.
+    pub(crate) entries: EntriesFiled,
+    /// Records.
+    pub(crate) rows: RowsFiled,
 }
 
 impl Sample {
-    /// Reads the embedded file.
+    /// Reads what is embedded.
     ///
     /// # Errors
-    /// The embedded file or form is damaged; a test holds that they are not.
-    pub(crate) fn embedded(today: Option<Date>) -> anyhow::Result<Self> {
-        let forms = FormSet::built_in()?;
-        let form = forms.get("visit").context("there is no form `visit`")?;
-        Self::read(VISITS, form, today)
+    /// It is damaged; a test holds that it is not.
+    pub(crate) fn embedded() -> anyhow::Result<Self> {
+        Ok(Self {
+            directory: Directory::parse(STATIONS, DIVISIONS).context("the sample's directory")?,
+            vocabulary: Vocabulary::built_in().context("the vocabulary")?,
+            expected: serde_json::from_str(EXPECTED).context("the sample's truth")?,
+        })
     }
 
-    fn read(text: &str, form: &Form, today: Option<Date>) -> anyhow::Result<Self> {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let header: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
-        for (column, _) in PLAIN {
-            ensure!(header.iter().any(|known| known == column), "the sample has no column {column}");
-        }
-        let mut sample = Self::default();
-        for record in reader.records() {
-            let record = record?;
-            let row: BTreeMap<&str, &str> = header.iter().map(String::as_str).zip(record.iter()).collect();
-            sample.rows += 1;
-            match visit(&row, form, today) {
-                Ok(visit) => sample.visits.push(visit),
-                Err(reason) => sample.left.push((cell(&row, "记录编号").to_owned(), reason)),
+    /// What one of the [`FIGURES`] must be.
+    pub(crate) fn expected(&self, figure: &str) -> Option<&Value> {
+        self.expected.get(figure)
+    }
+
+    /// How many rows there are, and how many of them are records.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let count = |key: &str| self.expected.get(key).and_then(Value::as_u64);
+        let count = |key: &str| count(key).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+        (count("records"), count("accepted"))
+    }
+
+    /// Imports the ledger and its directory on a tablet, as `qianmo import` does.
+    ///
+    /// # Errors
+    /// The person lacks a right, the store fails, or a form does not take a row.
+    pub(crate) async fn import(&self, client: &FieldClient) -> anyhow::Result<Imported> {
+        let stations: BTreeSet<String> = self.directory.stations.iter().map(|station| station.id.clone()).collect();
+        let rights = client.import_rights(stations.clone()).await?;
+        ensure!(rights.states == stations, "the coordinator may not import every station's states");
+        let plan = FilingPlan { year: YEAR, rights, with_states: true, stations: BTreeSet::new() };
+        let mut filing = Filing::start(client, &self.directory, plan)?;
+        let entries = filing.entries().await?;
+        let source = inspect(Cursor::new(LEDGER))?;
+        let mut rows = Rows::new(Cursor::new(LEDGER), source.encoding)?;
+        let mut cells = Vec::new();
+        rows.next_row(&mut cells)?;
+        let mut cleaner = Cleaner::new(&cells, &self.directory, &self.vocabulary, YEAR)?;
+        while rows.next_row(&mut cells)? {
+            if let Outcome::Accepted(row) = cleaner.handle(&cells) {
+                filing.row(&row).await?;
             }
         }
-        Ok(sample)
+        let filed = filing.finish().await?;
+        ensure!(filed.untaken == 0, "the forms did not take {} rows: {:?}", filed.untaken, filed.untaken_rows);
+        Ok(Imported { entries, rows: filed })
     }
-}
 
-fn cell<'r>(row: &BTreeMap<&str, &'r str>, column: &str) -> &'r str {
-    row.get(column).copied().unwrap_or_default().trim()
-}
-
-fn visit(row: &BTreeMap<&str, &str>, form: &Form, today: Option<Date>) -> Result<Visit, Label> {
-    if cell(row, "站点编号") != STATION || cell(row, "记录类型") != KIND {
-        return Err(Label::new(format!("不是{STATION}的{KIND}"), format!("not a visit of {STATION}")));
-    }
-    let mut typed = BTreeMap::new();
-    let mut put = |name: &str, text: &str| {
-        if !text.is_empty() {
-            typed.insert(name.to_owned(), text.to_owned());
+    /// Every figure of a report that is not what it must be, by name.
+    pub(crate) fn differences(&self, report: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        for figure in FIGURES {
+            compare(figure, self.expected(figure), report.get(figure), &mut found);
         }
-    };
-    for (column, name) in PLAIN {
-        put(name, cell(row, column));
-    }
-    put("remark", cell(row, "备注"));
-    if cell(row, "对象编号").is_empty() {
-        put("target_name", cell(row, "服务对象"));
-    }
-    put("town_code", cell(row, "村代码").get(..9).unwrap_or_default());
-    for (column, id, words) in IN_WORDS {
-        let text = cell(row, column);
-        let known = field(form, id)?.parse_input(text).is_ok();
-        put(if known { id } else { words }, text);
-    }
-    let (date, answers) = judged(form, typed, today)?;
-    let month = date.get(..7).unwrap_or_default().to_owned();
-    Ok(Visit {
-        number: cell(row, "记录编号").to_owned(), person: cell(row, "人员编号").to_owned(), month, answers
-    })
-}
-
-/// The answers, if the form accepts them as a submission, and the date in its one spelling.
-fn judged(
-    form: &Form,
-    typed: BTreeMap<String, String>,
-    today: Option<Date>,
-) -> Result<(String, BTreeMap<String, String>), Label> {
-    let mut values = Values::new();
-    for (name, text) in &typed {
-        let read = field(form, name)?.parse_input(text);
-        let value = read.map_err(|error| reason(name, &error.message()))?;
-        values.insert(name.clone(), value);
-    }
-    let date = values.get("activity_date").map(qianmo_forms::Value::to_input).unwrap_or_default();
-    let verdict = validate(form, &values, &Context { mode: Mode::Submit, today });
-    match verdict.errors.first() {
-        Some(fault) => Err(reason(&fault.path, &fault.message)),
-        None => Ok((date, typed)),
+        found
     }
 }
 
-fn reason(path: &str, message: &Label) -> Label {
-    Label::new(format!("{path}: {}", message.zh), format!("{path}: {}", message.en))
+/// Names the smallest parts in which two values differ.
+fn compare(path: &str, expected: Option<&Value>, found: Option<&Value>, differences: &mut Vec<String>) {
+    match (expected, found) {
+        (Some(Value::Object(expected)), Some(Value::Object(found))) => {
+            let keys: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+            for key in keys {
+                compare(&format!("{path}.{key}"), expected.get(key), found.get(key), differences);
+            }
+        }
+        (expected, found) if is_equal(expected, found) => {}
+        (expected, found) => {
+            let told = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+            differences.push(format!("{path} is {}, expected {}", told(found), told(expected)));
+        }
+    }
 }
 
-fn field<'f>(form: &'f Form, name: &str) -> Result<&'f Field, Label> {
-    form.field(name).ok_or_else(|| reason(name, &Label::new("表单没有这一项", "the form has no such field")))
+/// Whether two values are the same; 90 and 90.0 are.
+fn is_equal(one: Option<&Value>, other: Option<&Value>) -> bool {
+    let number = |value: Option<&Value>| value.and_then(Value::as_f64);
+    one == other || number(one).is_some_and(|one| number(other) == Some(one))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn sample() -> Sample {
-        Sample::embedded(Date::new(2026, 1, 31)).unwrap()
+    #[test]
+    fn embedded_files_are_whole_and_the_truth_has_every_figure() {
+        let sample = Sample::embedded().unwrap();
+        assert_eq!(sample.counts(), (3048, 2847));
+        assert!(FIGURES.iter().all(|figure| sample.expected(figure).is_some_and(Value::is_object)));
     }
 
     #[test]
-    fn every_embedded_row_is_taken_or_left_with_its_reason() {
-        let sample = sample();
-        assert_eq!(sample.rows, 45);
-        assert_eq!(sample.visits.len() + sample.left.len(), sample.rows);
-        let left: Vec<&str> = sample.left.iter().map(|(number, _)| number.as_str()).collect();
-        assert_eq!(left, ["ST01-2025-0007", "ST01-2025-0132"], "{:?}", sample.left);
-        assert!(sample.left.iter().all(|(_, reason)| !reason.zh.is_empty() && !reason.en.is_empty()));
-    }
-
-    #[test]
-    fn answers_are_those_of_the_row_and_months_are_several() {
-        let sample = sample();
-        let months: std::collections::BTreeSet<&str> = sample.visits.iter().map(|visit| visit.month.as_str()).collect();
-        assert!(months.len() >= 10, "{months:?}");
-        let visit = sample.visits.iter().find(|visit| visit.number == "ST01-2025-0298").unwrap();
-        let answer = |name: &str| visit.answers.get(name).map(String::as_str);
-        assert_eq!((visit.person.as_str(), visit.month.as_str()), ("P03", "2025-11"));
-        assert_eq!(answer("village_code"), Some("110117105212"));
-        assert_eq!(answer("town_code"), Some("110117105"));
-        assert_eq!(answer("crop_id"), Some("大桃"));
-        assert_eq!(answer("photo_count"), Some("5张"));
-        assert_eq!(answer("target_name"), None);
-    }
-
-    #[test]
-    fn date_in_another_spelling_still_finds_its_month() {
-        let visit = sample().visits.into_iter().find(|visit| visit.number == "ST01-2025-0100").unwrap();
-        assert_eq!(visit.month, "2025-04");
-    }
-
-    #[test]
-    fn words_the_list_lacks_are_kept_as_words() {
-        let sample = sample();
-        let in_words = |visit: &&Visit| visit.answers.contains_key("variety_text");
-        assert!(sample.visits.iter().filter(in_words).all(|visit| !visit.answers.contains_key("variety_id")));
-    }
-
-    #[test]
-    fn row_of_another_station_or_with_a_bad_answer_is_left() {
-        let forms = FormSet::built_in().unwrap();
-        let header = VISITS.lines().next().unwrap();
-        let row = VISITS.lines().find(|line| line.starts_with("ST01-2025-0298")).unwrap();
-        let other = row.replace(",ST01,", ",ST02,");
-        let bad = row.replace("08:50", "25:50");
-        let text = format!("{header}\n{row}\n{other}\n{bad}\n");
-        let sample = Sample::read(&text, forms.get("visit").unwrap(), None).unwrap();
-        assert_eq!((sample.rows, sample.visits.len(), sample.left.len()), (3, 1, 2));
-        assert!(sample.left[1].1.en.starts_with("start_time"), "{:?}", sample.left);
-        assert!(Sample::read("a,b\n1,2\n", forms.get("visit").unwrap(), None).is_err());
+    fn figure_that_differs_is_named_and_equal_ones_are_not() {
+        let sample = Sample::embedded().unwrap();
+        let mut report = sample.expected.clone();
+        assert_eq!(sample.differences(&report), Vec::<String>::new());
+        report["accepted_aggregates"]["records"] = json!(2847.0);
+        assert_eq!(sample.differences(&report), Vec::<String>::new());
+        report["approved_aggregates"]["by_station"]["ST01"] = json!(1);
+        let found = sample.differences(&report);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("approved_aggregates.by_station.ST01 is 1, expected "), "{found:?}");
+        assert_eq!(sample.differences(&json!({})).len(), 3);
     }
 }

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use qianmo_forms::{FormKind, FormSet};
 use qianmo_server::config::ServerConfig;
 use qianmo_server::hub::HubCore;
 use qianmo_server::server::{RunError, Server, ServerHandle, StartOptions};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::commands::{init, serve};
@@ -81,6 +83,11 @@ impl DemoHub {
         self.desk.backup(to).await
     }
 
+    /// The figures of a year, as `stats` tells them.
+    pub(crate) async fn figures(&self, year: u16) -> Result<Value, Failure> {
+        self.desk.carry_out(Request::Figures { year: i16::try_from(year).ok() }).await
+    }
+
     /// What its replica holds now, read record by record.
     pub(crate) async fn state(&self) -> anyhow::Result<ReplicaState> {
         let read = self.handle.hub().run(|core, _| state(core)).await;
@@ -102,12 +109,16 @@ impl DemoHub {
 }
 
 fn state(core: &HubCore) -> anyhow::Result<ReplicaState> {
-    let replica = core.replica();
+    let (replica, forms) = (core.replica(), FormSet::built_in()?);
     let mut state = ReplicaState { name: "hub".to_owned(), ..ReplicaState::default() };
     let mut after = None;
     loop {
         let page = replica.records(&Default::default(), after.as_deref(), PAGE)?;
         for row in &page.rows {
+            if forms.get(row.view.root.form.as_str()).is_some_and(|form| form.kind() == FormKind::Registry) {
+                state.entries += 1;
+                continue;
+            }
             let record = replica.record(&row.id)?.with_context(|| format!("{} is listed, but not here", row.id))?;
             let devices: BTreeSet<_> = record.history.iter().filter_map(|change| change.device).collect();
             state.records += 1;

@@ -48,14 +48,26 @@ impl Traffic {
 pub(crate) struct ReplicaState {
     /// What it is called.
     pub(crate) name: String,
+    /// The station it holds the logbooks of, and the organisation's directory; it holds all if none.
+    pub(crate) station: Option<String>,
     /// Records, counted one by one.
     pub(crate) records: usize,
+    /// Entries of directories.
+    pub(crate) entries: usize,
     /// Fields in conflict, counted record by record.
     pub(crate) conflicts: usize,
     /// Records with changes of two devices, by their histories.
     pub(crate) merged: usize,
     /// State digest by logbook.
     pub(crate) digests: BTreeMap<String, String>,
+}
+
+impl ReplicaState {
+    /// Whether a logbook should be on it.
+    fn should_hold(&self, logbook: &str) -> bool {
+        let Some(station) = &self.station else { return true };
+        logbook == ORGANISATION || logbook.split('/').next() == Some(station)
+    }
 }
 
 /// A tablet's own records by where they are.
@@ -87,6 +99,9 @@ pub(crate) struct Stage {
     pub(crate) expected: BTreeMap<String, Deliveries>,
 }
 
+/// The organisation directory's logbook.
+const ORGANISATION: &str = "organisation";
+
 /// What should come out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Expected {
@@ -101,10 +116,14 @@ pub(crate) struct Expected {
 /// All that was measured.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Measured {
-    /// Rows in the sample, and those that were filed.
+    /// Rows in the ledger, and those that are records now.
     pub(crate) rows: (usize, usize),
-    /// Visits written while offline, beside the sample.
+    /// Entries of directories that were filed.
+    pub(crate) entries: usize,
+    /// Visits written while offline, beside the ledger.
     pub(crate) written_offline: usize,
+    /// Figures of the hub, from merged records, that are not what the ledger must come to.
+    pub(crate) figure_faults: Vec<String>,
     /// Where each tablet's work was, step by step; the last is after the backup.
     pub(crate) stages: Vec<Stage>,
     /// What was found wrong with the backup's files, byte by byte.
@@ -137,6 +156,9 @@ pub(crate) struct Report {
     replicas: usize,
     records: usize,
     records_expected: usize,
+    directory_entries: usize,
+    rows: usize,
+    figures_match: bool,
     merged: usize,
     conflicts: usize,
     conflicts_expected: usize,
@@ -167,15 +189,27 @@ impl Report {
             not_held.push("no replica holds a logbook".to_owned());
         }
         let counts: [(&str, usize, Count); 3] = [
-            ("records", expected.records, |replica| replica.records),
+            (RECORDS, expected.records, |replica| replica.records),
             ("fields in conflict", expected.conflicts, |replica| replica.conflicts),
             ("records edited on two tablets", expected.merged, |replica| replica.merged),
         ];
+        not_held.extend(measured.figure_faults.iter().map(|fault| format!("after the first meeting: {fault}")));
+        let figures_match = measured.figure_faults.is_empty();
         let before = not_held.len();
         for (what, wanted, count) in counts {
-            compare_counts(&measured.replicas, what, wanted, count, &mut not_held);
+            // Whoever holds one station has all its edits, but not all records.
+            let asked = measured.replicas.iter().filter(|replica| what != RECORDS || replica.station.is_none());
+            compare_counts(asked.collect(), what, wanted, count, &mut not_held);
         }
-        let totals_match = not_held.len() == before && !measured.replicas.is_empty();
+        let entries = measured.replicas.iter().filter(|replica| replica.station.is_none());
+        compare_counts(
+            entries.collect(),
+            "directory entries",
+            measured.entries,
+            |replica| replica.entries,
+            &mut not_held,
+        );
+        let totals_match = not_held.len() == before && figures_match && !measured.replicas.is_empty();
         let backed_up = compare_stages(&measured.stages, &mut not_held);
         not_held.extend(measured.backup_faults.iter().map(|fault| format!("the backup: {fault}")));
         if measured.traffic.refused > 0 {
@@ -190,6 +224,9 @@ impl Report {
             replicas: measured.replicas.len(),
             records: hub.map_or(0, |hub| hub.records),
             records_expected: expected.records,
+            directory_entries: hub.map_or(0, |hub| hub.entries),
+            rows: measured.rows.0,
+            figures_match,
             merged: hub.map_or(0, |hub| hub.merged),
             conflicts: hub.map_or(0, |hub| hub.conflicts),
             conflicts_expected: expected.conflicts,
@@ -225,9 +262,16 @@ impl Report {
         let mut row = |zh: &str, en: &str, value: String| table.row([lang.label(zh, en), value]);
         let (rows, filed) = self.measured.rows;
         let made = lang.say("离线新写", "written offline");
-        let of = lang.say("样例", "of the sample's");
+        let of = lang.say("台账", "of the ledger's rows");
         let records = format!("{} = {filed} ({of} {rows}) + {} ({made})", self.records, self.measured.written_offline);
         row("记录", "records", records);
+        row("名录条目", "directory entries", self.directory_entries.to_string());
+        let figures = if self.figures_match {
+            lang.say("与台账的真值全部一致", "all equal to the ledger's truth")
+        } else {
+            lang.say("与台账的真值不一致", "not equal to the ledger's truth")
+        };
+        row("首次同步后的统计", "figures after the first meeting", figures.to_owned());
         row("两台平板都改过", "edited on two tablets", self.merged.to_string());
         let expected = lang.say("应有", "expected");
         row("冲突的字段", "fields in conflict", format!("{} ({expected} {})", self.conflicts, self.conflicts_expected));
@@ -292,16 +336,29 @@ impl Report {
             lang.label("副本数", "replicas"),
             lang.label("状态摘要", "state digest"),
         ]);
-        for proof in &self.digests {
+        // All replicas hold these; the others are on the hub and on the coordinator's tablet.
+        let (shared, others): (Vec<&LogbookProof>, Vec<&LogbookProof>) =
+            self.digests.iter().partition(|proof| proof.replicas == self.replicas);
+        for proof in shared {
             table.row([proof.logbook.clone(), proof.replicas.to_string(), proof.digest.clone()]);
         }
-        table.render()
+        let mut text = table.render();
+        if let Some(least) = others.iter().map(|proof| proof.replicas).min() {
+            let zh =
+                format!("另有 {} 本日志各在 {least} 个以上的副本上,每本只有一个状态摘要(全部见 --json)", others.len());
+            let en = format!(
+                "{} more logbooks are on {least} replicas or more, each with one state digest (all of them with --json)",
+                others.len()
+            );
+            text = format!("{text}\n\n{}", lang.say(&zh, &en));
+        }
+        text
     }
 
     fn verdict(&self, lang: Lang) -> String {
         if self.not_held.is_empty() {
-            let zh = "全部核对通过:每本日志在每个副本上状态相同,记录数一致,冲突数等于两边都改的字段数,全部已备份,备份逐字节核对无误。";
-            let en = "All checks hold: every logbook has one state on all replicas, the counts agree, the conflicts are the fields edited twice, all is 已备份 backed up, and the backup verifies byte by byte.";
+            let zh = "全部核对通过:每本日志在持有它的每个副本上状态相同,记录数一致,首次同步后的统计与台账真值一致,冲突数等于两边都改的字段数,全部已备份,备份逐字节核对无误。";
+            let en = "All checks hold: every logbook has one state on every replica that holds it, the counts agree, the figures after the first meeting are the ledger's truth, the conflicts are the fields edited twice, all is 已备份 backed up, and the backup verifies byte by byte.";
             return lang.say(zh, en).to_owned();
         }
         let lines = self.not_held.iter().map(|claim| format!("\n  - {claim}")).collect::<String>();
@@ -324,8 +381,10 @@ fn compare_digests(replicas: &[ReplicaState], not_held: &mut Vec<String>) -> Vec
         if equal != holders.len() {
             let all: Vec<String> = holders.iter().map(|(name, digest)| format!("{name} {digest}")).collect();
             not_held.push(format!("{logbook}: the states differ: {}", all.join(", ")));
-        } else if equal != replicas.len() {
-            not_held.push(format!("{logbook}: {equal} of {} replicas hold it", replicas.len()));
+        }
+        let wanted = replicas.iter().filter(|replica| replica.should_hold(logbook)).count();
+        if equal == holders.len() && equal < wanted {
+            not_held.push(format!("{logbook}: {equal} of {wanted} replicas hold it"));
         }
         proofs.push(LogbookProof { logbook: logbook.to_owned(), digest: (*digest).to_owned(), replicas: equal });
     }
@@ -334,8 +393,10 @@ fn compare_digests(replicas: &[ReplicaState], not_held: &mut Vec<String>) -> Vec
 
 type Count = fn(&ReplicaState) -> usize;
 
-fn compare_counts(replicas: &[ReplicaState], what: &str, wanted: usize, count: Count, not_held: &mut Vec<String>) {
-    let wrong = replicas.iter().filter(|replica| count(replica) != wanted);
+const RECORDS: &str = "records";
+
+fn compare_counts(replicas: Vec<&ReplicaState>, what: &str, wanted: usize, count: Count, not_held: &mut Vec<String>) {
+    let wrong = replicas.into_iter().filter(|replica| count(replica) != wanted);
     not_held.extend(wrong.map(|replica| format!("{}: {} {what}, expected {wanted}", replica.name, count(replica))));
 }
 
@@ -360,7 +421,9 @@ mod tests {
     fn replica(name: &str, digest: &str) -> ReplicaState {
         ReplicaState {
             name: name.to_owned(),
+            station: None,
             records: 47,
+            entries: 30,
             conflicts: 5,
             merged: 8,
             digests: BTreeMap::from([("ST01/2025-06".to_owned(), digest.to_owned())]),
@@ -373,7 +436,9 @@ mod tests {
         let stage = Stage { zh: "备份", en: "the backup", found: deliveries.clone(), expected: deliveries };
         let measured = Measured {
             rows: (45, 43),
+            entries: 30,
             written_offline: 4,
+            figure_faults: Vec::new(),
             stages: vec![stage],
             backup_faults: Vec::new(),
             replicas: vec![replica("hub", "aa"), replica("tablet_a", "aa")],
@@ -395,6 +460,9 @@ mod tests {
             ("records", serde_json::json!(47)),
             ("merged", serde_json::json!(8)),
             ("backup_verified", serde_json::json!(true)),
+            ("figures_match", serde_json::json!(true)),
+            ("directory_entries", serde_json::json!(30)),
+            ("rows", serde_json::json!(45)),
             ("conflicts", serde_json::json!(5)),
             ("conflicts_expected", serde_json::json!(5)),
             ("refused", serde_json::json!(0)),
@@ -416,7 +484,13 @@ mod tests {
         fn of_tablet(measured: &mut Measured) -> &mut Deliveries {
             measured.stages[0].found.get_mut("tablet_a").unwrap()
         }
-        let harms: [(&str, Harm, Shows); 9] = [
+        let harms: [(&str, Harm, Shows); 11] = [
+            ("29 directory entries", |m| m.replicas[0].entries = 29, |r| !r.totals_match),
+            (
+                "after the first meeting: visits is 1",
+                |m| m.figure_faults.push("visits is 1, expected 2".into()),
+                |r| !r.totals_match && !r.figures_match,
+            ),
             ("states differ", |m| m.replicas[1].digests = replica("x", "bb").digests, |r| !r.converged),
             ("1 of 2 replicas hold it", |m| m.replicas[1].digests.clear(), |r| !r.converged),
             ("no replica holds a logbook", |m| m.replicas.iter_mut().for_each(|r| r.digests.clear()), |r| !r.converged),

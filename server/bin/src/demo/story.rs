@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::sample::Visit;
-
 /// What the two technicians' tablets do to the same record while neither sees the other.
 #[derive(Debug)]
 pub(crate) struct DoubleEdit {
@@ -42,26 +40,28 @@ impl DoubleEdit {
     }
 }
 
-/// A visit made while offline.
-pub(crate) fn new_visit(person: &str, today: &str, number: &str, content: &str) -> Visit {
-    let answers = [
-        ("record_no", number),
-        ("service_mode", "现场"),
-        ("activity_date", today),
-        ("staff_id", person),
-        ("target_id", "T003"),
-        ("town_code", "110117105"),
-        ("village_code", "110117105211"),
-        ("crop_id", "大桃"),
-        ("content", content),
-        ("photo_count", "0"),
-    ];
-    Visit {
-        number: number.to_owned(),
-        person: person.to_owned(),
-        month: today.get(..7).unwrap_or_default().to_owned(),
-        answers: answers.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
-    }
+/// A visit made while offline, as answers that the form reads. `target` is a service target's document, where the tablet
+/// knows one; else the farm's name is written down.
+pub(crate) fn new_visit(person: &str, today: &str, content: &str, target: Option<&str>) -> Vec<(&'static str, String)> {
+    let who = match target {
+        Some(document) => ("target_id", document.to_owned()),
+        None => ("target_name", "样例新果园".to_owned()),
+    };
+    let mut answers = vec![who];
+    answers.extend(
+        [
+            ("service_mode", "现场"),
+            ("activity_date", today),
+            ("staff_id", person),
+            ("town_code", "110117105"),
+            ("village_code", "110117105211"),
+            ("crop_id", "大桃"),
+            ("content", content),
+            ("photo_count", "0"),
+        ]
+        .map(|(name, text)| (name, text.to_owned())),
+    );
+    answers
 }
 
 #[cfg(test)]
@@ -83,14 +83,14 @@ mod tests {
         for (path, text) in DOUBLE_EDITS.iter().flat_map(|edit| edit.a.iter().chain(edit.b)) {
             assert!(!form.field(path).unwrap().parse_input(text).unwrap().is_null(), "{path} {text}");
         }
-        let visit = new_visit("P01", "2026-06-18", "demo-1", "查看套袋情况,梨小零星发生,约定复查");
-        let values: Values = visit
-            .answers
-            .iter()
-            .map(|(name, text)| (name.clone(), form.field(name).unwrap().parse_input(text).unwrap()))
-            .collect();
-        let verdict = validate(form, &values, &Context { mode: Mode::Submit, today: Date::new(2026, 6, 18) });
-        assert!(verdict.is_ok(), "{:?}", verdict.errors);
-        assert_eq!(visit.month, "2026-06");
+        for target in [None, Some("00112233445566778899aabbccddeeff")] {
+            let visit = new_visit("P01", "2026-06-18", "查看套袋情况,梨小零星发生,约定复查", target);
+            let values: Values = visit
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), form.field(name).unwrap().parse_input(text).unwrap()))
+                .collect();
+            let verdict = validate(form, &values, &Context { mode: Mode::Submit, today: Date::new(2026, 6, 18) });
+            assert!(verdict.is_ok(), "{:?}", verdict.errors);
+        }
     }
 }

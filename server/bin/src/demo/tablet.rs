@@ -2,18 +2,19 @@
 //!
 //! It counts what its sessions cost, and reads its own replica back record by record for the checks at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use qianmo_client_core::{
-    ClientConfig, Connectivity, Delivery, FieldClient, FieldEdit, RecordDraft, RecordFilter, RecordId, RecordRow,
-    Schedule,
+    ClientConfig, Connectivity, Delivery, FieldClient, FieldEdit, FieldValue, RecordDraft, RecordFilter, RecordId,
+    RecordRow, Schedule,
 };
+use qianmo_forms::FormKind;
 
 use crate::demo::report::{Deliveries, ReplicaState, Traffic};
-use crate::sample::Visit;
+use crate::sample::{Imported, Sample};
 
 /// How long one sync may take: on loopback far more than it needs.
 const SYNC_WITHIN: Duration = Duration::from_secs(60);
@@ -25,6 +26,8 @@ const FORM: &str = "visit";
 #[derive(Debug)]
 pub(crate) struct Tablet {
     name: String,
+    /// The station it holds the logbooks of; all if none.
+    station: Option<String>,
     client: FieldClient,
     traffic: Traffic,
     own: BTreeSet<RecordId>,
@@ -33,7 +36,7 @@ pub(crate) struct Tablet {
 
 impl Tablet {
     /// Opens a tablet in a folder of its own and enrols it with a ticket. It is offline afterwards.
-    pub(crate) async fn enroll(name: &str, folder: &Path, ticket: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn enroll(name: &str, station: Option<&str>, folder: &Path, ticket: &str) -> anyhow::Result<Self> {
         let mut config = ClientConfig::new(folder).label(name).schedule(Schedule::Manual);
         config.months_back = MONTHS_BACK;
         let client = FieldClient::open(config).await.with_context(|| format!("{name} does not open"))?;
@@ -41,6 +44,7 @@ impl Tablet {
         client.set_connectivity(Connectivity::Offline);
         Ok(Self {
             name: name.to_owned(),
+            station: station.map(ToOwned::to_owned),
             client,
             traffic: Traffic::default(),
             own: BTreeSet::new(),
@@ -64,18 +68,50 @@ impl Tablet {
     }
 
     /// Files a visit; durable when this returns.
-    pub(crate) async fn file(&mut self, visit: &Visit) -> anyhow::Result<RecordId> {
+    pub(crate) async fn file(&mut self, person: &str, answers: &[(&str, String)]) -> anyhow::Result<()> {
         let mut draft = RecordDraft::new(FORM);
-        draft.person = Some(visit.person.clone());
-        draft.month = Some(visit.month.clone());
-        for (path, text) in &visit.answers {
+        draft.person = Some(person.to_owned());
+        for (path, text) in answers {
             draft = draft.with(path, text.as_str());
         }
         let filed = self.client.create(draft).await;
-        let id = filed.with_context(|| format!("{}: {} could not be filed", self.name, visit.number))?;
+        let id = filed.with_context(|| format!("{}: a visit of {person} could not be filed", self.name))?;
         self.own.insert(id);
         self.unsent.insert(id);
-        Ok(id)
+        Ok(())
+    }
+
+    /// Imports the sample ledger and its directory; durable when this returns.
+    pub(crate) async fn import(&mut self, sample: &Sample) -> anyhow::Result<Imported> {
+        let imported = sample.import(&self.client).await.with_context(|| format!("{}: importing", self.name))?;
+        for row in self.rows()? {
+            self.own.insert(row.id);
+            self.unsent.insert(row.id);
+        }
+        Ok(imported)
+    }
+
+    /// The first visits of a station's ledger, by their numbers.
+    pub(crate) fn visits_of(&self, station: &str, count: usize) -> anyhow::Result<Vec<RecordId>> {
+        let mut numbered = BTreeMap::new();
+        for row in self.rows()? {
+            if let (FORM, Some(FieldValue::Text(number)), true) =
+                (row.form.as_str(), row.fields.get("record_no"), row.station.as_deref() == Some(station))
+            {
+                numbered.insert(number.clone(), row.id);
+            }
+        }
+        ensure!(numbered.len() >= count, "{}: {} visits of {station}, {count} wanted", self.name, numbered.len());
+        Ok(numbered.into_values().take(count).collect())
+    }
+
+    /// The document of a service target, by its code.
+    pub(crate) fn target(&self, code: &str) -> anyhow::Result<RecordId> {
+        let is_it = |row: &RecordRow| {
+            row.form == "target" && row.fields.get("code") == Some(&FieldValue::Text(code.to_owned()))
+        };
+        let found = self.rows()?.into_iter().find(is_it).map(|row| row.id);
+        found.with_context(|| format!("{}: the directory has no target {code}", self.name))
     }
 
     /// Edits fields at the version that this tablet shows.
@@ -110,8 +146,15 @@ impl Tablet {
 
     /// What its replica holds now, read record by record.
     pub(crate) fn state(&self) -> anyhow::Result<ReplicaState> {
-        let mut state = ReplicaState { name: self.name.clone(), ..ReplicaState::default() };
+        let mut state =
+            ReplicaState { name: self.name.clone(), station: self.station.clone(), ..ReplicaState::default() };
+        let forms = self.client.forms();
+        let is_entry = |row: &RecordRow| forms.get(&row.form).is_some_and(|form| form.kind() == FormKind::Registry);
         for row in self.rows()? {
+            if is_entry(&row) {
+                state.entries += 1;
+                continue;
+            }
             let record = self.client.record(row.id)?.with_context(|| format!("{} is listed, but not here", row.id))?;
             let devices: BTreeSet<&String> =
                 record.history.iter().filter_map(|change| change.device.as_ref()).collect();
