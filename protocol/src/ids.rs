@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn code_with_a_foreign_character_is_refused_with_its_place() {
         assert_eq!(Code::new("ST 1"), Err(CodeError::Character { at: 2 }));
-        assert_eq!(Code::new(""), Err(CodeError::Length { have: 0, max: 16 }));
+        assert_eq!(Code::new(""), Err(CodeError::Length { have: 0, max: 24 }));
         assert_eq!(Code::new("ST01").unwrap().as_str(), "ST01");
     }
 

@@ -34,7 +34,7 @@ use qianmo_protocol::wire::{DecodeError, Reader, Wire, Writer};
 
 fn code() -> impl Strategy<Value = Code> {
     let alphabet: Vec<char> = "AZaz09_-.STEP".chars().collect();
-    vec(proptest::sample::select(alphabet), 1..=16)
+    vec(proptest::sample::select(alphabet), 1..=24)
         .prop_map(|chars| Code::new(&chars.into_iter().collect::<String>()).unwrap())
 }
 
