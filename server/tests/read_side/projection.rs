@@ -192,6 +192,23 @@ fn projection_of_another_epoch_or_from_behind_is_brought_up_to_date() {
     assert_eq!(shown(&Reader::open(&path).unwrap()), expected(&world));
 }
 
+/// Whoever stood still while others worked looks only at what they touched.
+#[test]
+fn projection_from_behind_takes_in_all_that_was_touched_meanwhile() {
+    for seed in 60..64 {
+        let dir = tempfile::tempdir().unwrap();
+        let (ahead, behind) = (dir.path().join("ahead.sqlite"), dir.path().join("behind.sqlite"));
+        let mut world = World::new(seed);
+        let mut ahead = projector(&mut world, &ahead);
+        random_work(&mut world, &mut ahead, seed);
+        drop(projector(&mut world, &behind));
+        random_work(&mut world, &mut ahead, seed + 100);
+        world.restart().unwrap();
+        drop(projector(&mut world, &behind));
+        assert_eq!(shown(&Reader::open(&behind).unwrap()), expected(&world), "seed {seed}");
+    }
+}
+
 /// A review changes no change of its record; once it did not move the record in the feed.
 #[test]
 fn feed_cursor_from_before_a_rebuild_misses_nothing() {

@@ -1,5 +1,7 @@
 //! Reading records: one, or a page of them.
 
+use std::collections::BTreeSet;
+
 use qianmo_protocol::control::PurgeTarget;
 use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, FormCode, LogbookName, PersonCode, StationCode};
 use qianmo_protocol::record::{ChangeStory, Document, FieldConflict, RecordView};
@@ -283,6 +285,21 @@ impl Replica {
             }
         }
         Ok(records)
+    }
+
+    /// Documents, reviews among them, that frames after a commit touched: what a follower that stood there must look at.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn touched_after(&self, commit: u64) -> Result<BTreeSet<DocId>, ReplicaError> {
+        let mut touched = BTreeSet::new();
+        for (key, value) in self.index.scan_all(rows::DOCS)? {
+            let row: DocRow = decode(&key, &value)?;
+            if row.touched > commit {
+                touched.extend(rows::tail::<16>(&key).map(DocId));
+            }
+        }
+        Ok(touched)
     }
 
     fn matches(&self, doc: &DocId, filter: &RecordFilter) -> Result<bool, ReplicaError> {
