@@ -9,6 +9,7 @@
 //! cargo gate STEP ...             these steps
 //! cargo gate --list               the command lines, one a line
 //! cargo gate --demo-report FILE   whether the last line of the demo's output says that all replicas converged
+//! cargo gate --approved FILE      whether the official figures that stats printed are the sample ledger's
 //! ```
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks through them")]
 
@@ -68,6 +69,7 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--list"] => STEPS.iter().for_each(|step| println!("{}", step.line())),
         ["--demo-report", file] => demo_converged(Path::new(file))?,
+        ["--approved", file] => approved_figures(Path::new(file))?,
         names => {
             for step in chosen(names)? {
                 step.run()?;
@@ -128,6 +130,35 @@ fn last_line_converged(output: &str) -> anyhow::Result<&str> {
     let converged = report.get("converged").and_then(serde_json::Value::as_bool);
     ensure!(converged == Some(true), "the demo did not say that its replicas converged: {last}");
     Ok(last)
+}
+
+/// What officials count must be the ledger's truth; later edits wait for their approval and change nothing.
+fn approved_figures(file: &Path) -> anyhow::Result<()> {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/bin/data/sample/visits-2025.expected.json");
+    let read = |file: &Path| -> anyhow::Result<serde_json::Value> {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))
+    };
+    let (told, truth) = (read(file)?, read(&sample)?);
+    for figure in ["approved_aggregates", "approved_task_completion"] {
+        let (told, truth) = (told.get(figure), truth.get(figure));
+        ensure!(truth.is_some() && is_same(told, truth), "{figure} is not the ledger's: {told:?}, expected {truth:?}");
+        println!("==> {figure}: the ledger's");
+    }
+    Ok(())
+}
+
+/// Whether two values are the same; 90 and 90.0 are.
+fn is_same(one: Option<&serde_json::Value>, other: Option<&serde_json::Value>) -> bool {
+    use serde_json::Value;
+    match (one, other) {
+        (Some(Value::Object(one)), Some(Value::Object(other))) => {
+            one.len() == other.len() && other.iter().all(|(key, value)| is_same(one.get(key), Some(value)))
+        }
+        (one, other) => {
+            one == other || one.and_then(Value::as_f64).is_some_and(|one| other.and_then(Value::as_f64) == Some(one))
+        }
+    }
 }
 
 #[cfg(test)]
