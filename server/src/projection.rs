@@ -57,7 +57,7 @@ pub(crate) use row::{conflict_word, scalar_json};
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 5;
+const SCHEMA_VERSION: i32 = 6;
 /// Records written in one transaction when the model is built anew.
 const REBUILD_BATCH: usize = 500;
 

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::OnceLock};
 use crate::{
     choices::ChoiceLists,
     definition::{Form, FormError, FormFault, FormFaultKind},
+    divisions::{DIVISIONS_FILE, Divisions, DivisionsError},
     local::version_without,
 };
 
@@ -53,12 +54,25 @@ pub(crate) const FORMS: [&str; 16] = [
     include_str!("../built-in/visit.toml"),
 ];
 
+/// The shipped list of towns and villages.
+pub(crate) fn divisions() -> Result<Divisions, FormError> {
+    Divisions::built_in().map_err(|error| FormError { faults: vec![divisions_fault(&error)] })
+}
+
+/// What is wrong with a list of towns and villages.
+pub(crate) fn divisions_fault(error: &DivisionsError) -> FormFault {
+    let kind = FormFaultKind::Unreadable { message: error.to_string() };
+    FormFault { file: DIVISIONS_FILE.to_owned(), place: "file".to_owned(), key: "-".to_owned(), kind }
+}
+
 /// Forms by id and version.
 #[derive(Debug, Clone, Default)]
 pub struct FormSet {
     forms: BTreeMap<String, BTreeMap<u32, Form>>,
     /// The lists that the forms draw from.
     pub(crate) lists: ChoiceLists,
+    /// Towns and villages.
+    pub(crate) divisions: Divisions,
 }
 
 impl FormSet {
@@ -82,7 +96,14 @@ impl FormSet {
             set.insert(Form::parse(text, &lists)?)?;
         }
         set.lists = lists;
+        set.divisions = divisions()?;
         Ok(set)
+    }
+
+    /// What towns and villages are called.
+    #[must_use]
+    pub const fn divisions(&self) -> &Divisions {
+        &self.divisions
     }
 
     /// The lists that the forms draw from.

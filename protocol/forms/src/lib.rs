@@ -43,6 +43,7 @@ mod built_in;
 pub mod choices;
 pub mod constraint;
 pub mod definition;
+pub mod divisions;
 pub mod flags;
 pub mod indicators;
 pub mod local;
@@ -58,6 +59,7 @@ pub use constraint::{Expression, ExpressionError};
 pub use definition::{
     Field, FieldType, Form, FormError, FormFault, FormKind, ReferenceKind, RegistryHome, Repeat, Required, Section,
 };
+pub use divisions::Divisions;
 pub use local::{CheckedFile, FileKind, FormFiles};
 pub use text::{Label, Lang};
 pub use validate::{Context, Fault, FaultRule, Mode, Relevance, Validation, Values, relevance, validate};

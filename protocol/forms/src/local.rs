@@ -37,15 +37,19 @@ use std::{
 use toml::Table;
 
 use crate::{
-    built_in::{FORMS, FormSet},
+    built_in::{FORMS, FormSet, divisions, divisions_fault},
     choices::{ChoiceList, ChoiceLists},
     definition::{FILE_BYTES_MAX, Form, FormError, FormFault, FormFaultKind, read},
+    divisions::{DIVISIONS_FILE, Divisions},
 };
 
 use overlay::Overlay;
 
 /// What the names of everything that a district adds begin with.
 pub const LOCAL_PREFIX: &str = "local_";
+
+/// The most bytes of a list of towns and villages.
+pub const DIVISIONS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The most files of a folder.
 pub const FILES_MAX: usize = 256;
@@ -192,9 +196,30 @@ impl FormSet {
     /// As [`FormFiles::read`] and [`FormSet::with_local`].
     pub fn open(folder: Option<&Path>) -> Result<Self, FormError> {
         match folder {
-            Some(folder) => Self::with_local(&FormFiles::read(folder)?),
+            Some(folder) => {
+                let mut set = Self::with_local(&FormFiles::read(folder)?)?;
+                set.divisions = own_divisions(folder)?;
+                Ok(set)
+            }
             None => Self::built_in(),
         }
+    }
+}
+
+/// A district's own list of towns and villages, or the shipped one.
+fn own_divisions(folder: &Path) -> Result<Divisions, FormError> {
+    let path = folder.join(DIVISIONS_FILE);
+    let faulty = |fault| FormError { faults: vec![fault] };
+    let mut text = String::new();
+    let limit = DIVISIONS_BYTES_MAX.saturating_add(1);
+    match File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text)) {
+        Ok(bytes) if u64::try_from(bytes).is_ok_and(|bytes| bytes > DIVISIONS_BYTES_MAX) => {
+            let max = usize::try_from(DIVISIONS_BYTES_MAX).unwrap_or(usize::MAX);
+            Err(faulty(file_fault(DIVISIONS_FILE, FormFaultKind::TooLarge { bytes, max })))
+        }
+        Ok(_) => Divisions::parse(&text).map_err(|error| faulty(divisions_fault(&error))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => divisions(),
+        Err(error) => Err(faulty(unreadable(DIVISIONS_FILE, &error))),
     }
 }
 
@@ -271,6 +296,7 @@ impl Loading {
             return Err(FormError { faults: self.faults });
         }
         self.set.lists = self.lists;
+        self.set.divisions = divisions()?;
         Ok(self.set)
     }
 

@@ -75,6 +75,7 @@ struct Row {
     form: String,
     summary: String,
     place: String,
+    month: Option<String>,
     author: String,
     badges: Vec<Badge>,
 }
@@ -205,15 +206,17 @@ fn kept(filter: &Filter, lang: Lang) -> Vec<(&'static str, String)> {
 fn row(state: &WebState, names: &Names, record: &ProjectedRecord, lang: Lang) -> Row {
     let words = super::Words::of(lang);
     let teller = Teller::new(state.mask(), names, &record.form, record.form_version);
-    let place = [record.station.as_deref().map(|code| teller.station(code)), record.month.clone()];
+    // Who did it; who brought a ledger in wrote the record, but was not there.
+    let by = record.fields.get("staff_id").and_then(serde_json::Value::as_str).unwrap_or(&record.author);
     Row {
         link: address(&format!("/records/{}", record.id), lang),
         written: date(&teller, record).is_some().then(|| minute(record.created_at)),
         date: date(&teller, record).unwrap_or_else(|| minute(record.created_at)),
         form: teller.form_label(&record.form, lang),
         summary: summary(&teller, record, lang).unwrap_or_else(|| words.no_text.to_owned()),
-        place: place.into_iter().flatten().collect::<Vec<_>>().join(" · "),
-        author: teller.person(&record.author),
+        place: record.station.as_deref().map(|code| teller.station(code)).unwrap_or_default(),
+        month: record.month.clone(),
+        author: teller.person(by),
         badges: badges(&record.state, record.changed_after_approval, record.conflicts.len(), words),
     }
 }

@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 use jieba_rs::Jieba;
 use serde_json::Value;
 
-use qianmo_forms::{FieldType, Form, FormSet, Lang, Value as FormValue, personal};
+use qianmo_forms::{FieldType, Form, FormSet, Lang, ReferenceKind, Value as FormValue, personal};
 
 use super::ProjectedRecord;
 
@@ -127,13 +127,13 @@ pub(super) fn text_of(forms: &FormSet, record: &ProjectedRecord) -> String {
     lines.extend(record.station.clone());
     if let Some(form) = form {
         lines.extend([form.label().zh.clone(), form.label().en.clone()]);
-        add_cells(&mut lines, form, None, &record.fields);
+        add_cells(&mut lines, forms, form, None, &record.fields);
         if let Value::Object(repeats) = &record.repeats {
             for (repeat, rows) in repeats {
                 let rows = rows.as_object().into_iter().flat_map(|rows| rows.values());
                 let is_there = |row: &&Value| row.get("removed") != Some(&Value::Bool(true));
                 for cells in rows.filter(is_there).filter_map(|row| row.get("cells")) {
-                    add_cells(&mut lines, form, Some(repeat), cells);
+                    add_cells(&mut lines, forms, form, Some(repeat), cells);
                 }
             }
         }
@@ -141,7 +141,7 @@ pub(super) fn text_of(forms: &FormSet, record: &ProjectedRecord) -> String {
     lines.join("\n")
 }
 
-fn add_cells(lines: &mut Vec<String>, form: &Form, repeat: Option<&str>, cells: &Value) {
+fn add_cells(lines: &mut Vec<String>, forms: &FormSet, form: &Form, repeat: Option<&str>, cells: &Value) {
     let Value::Object(cells) = cells else { return };
     for (name, value) in cells {
         let field = match repeat {
@@ -155,6 +155,10 @@ fn add_cells(lines: &mut Vec<String>, form: &Form, repeat: Option<&str>, cells: 
                 let stored = qianmo_forms::Scalar::Text(text.clone());
                 let read = FormValue::from_scalar(field, &stored).ok();
                 lines.extend(read.iter().flat_map(|value| [Lang::Zh, Lang::En].map(|lang| value.display(field, lang))));
+            }
+            FieldType::Reference(ReferenceKind::Town | ReferenceKind::Village) => {
+                lines.extend(forms.divisions().name(text).map(ToOwned::to_owned));
+                lines.push(text.clone());
             }
             FieldType::Text { .. }
             | FieldType::LongText { .. }

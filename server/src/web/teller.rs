@@ -34,7 +34,18 @@ impl<'a> Teller<'a> {
     /// What a reference, or several, points at.
     fn called(&self, field: &Field, text: &str) -> Option<String> {
         let (FieldType::Reference(kind) | FieldType::References(kind)) = field.field_type else { return None };
-        let name = |id: &str| self.names.of(kind, id).unwrap_or(id).to_owned();
+        let divisions = self.mask.forms().divisions();
+        let name = |id: &str| match kind {
+            ReferenceKind::Town | ReferenceKind::Village => divisions.name(id).unwrap_or(id).to_owned(),
+            ReferenceKind::Target
+            | ReferenceKind::Station
+            | ReferenceKind::Person
+            | ReferenceKind::Organisation
+            | ReferenceKind::Plot
+            | ReferenceKind::Campaign
+            | ReferenceKind::Agreement
+            | ReferenceKind::Record => self.names.of(kind, id).unwrap_or(id).to_owned(),
+        };
         Some(text.split_whitespace().map(name).collect::<Vec<_>>().join("、"))
     }
 
