@@ -43,6 +43,7 @@ mod exit;
 mod failure;
 pub mod ledger;
 mod message;
+mod names;
 mod render;
 mod terminal;
 #[cfg(test)]

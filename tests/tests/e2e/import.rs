@@ -126,3 +126,22 @@ fn who_may_not_bring_in_states_or_stations_is_told_before_anything_is_filed() {
     tablet.sync().ok();
     assert!(list(&tablet, &["--state", "held"]).is_empty(), "the hub holds nothing back");
 }
+
+/// A duplicate that was refused stands alone in the file of refused rows; it was filed once more when that was imported.
+#[test]
+fn refused_rows_imported_as_they_are_add_nothing() {
+    let hub = Hub::start();
+    let desk = coordinator(&hub, "C01");
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (refused, again) = (place("refused.csv"), place("again.csv"));
+    let run = |ledger: &str, refused: &str| {
+        desk.run(&["import", ledger, "--with", &sample(""), "--year", "2025", "--rejected", refused]).ok()
+    };
+    run(&sample("samples/visits-sample-gb18030.csv"), &refused);
+    let before = list(&desk, &[]).len();
+    let said = run(&refused, &again);
+    assert!(said.err.contains("Records: 0 new"), "{said:#?}");
+    assert!(said.err.contains("has the same station, type, date, person, target and start"), "{said:#?}");
+    assert_eq!(list(&desk, &[]).len(), before);
+}

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::cli::Duplicates;
 use crate::failure::{self, Failure};
+use crate::names::Names;
 use crate::render::table::table;
 use crate::render::words::{form_name, gist, short};
 use crate::work::Work;
@@ -43,13 +44,15 @@ pub(crate) async fn run(work: &mut Work<'_, '_>, asked: &Duplicates) -> Result<(
         return withdraw(work, groups).await;
     }
     let headings = ["column-stays", "column-duplicates", "column-form", "column-gist"].map(|key| messages.text(key));
+    let names = Names::read(work)?;
     let row = |group: &Group| {
+        let form = work.forms.get(&group.stays.form);
         let ids: Vec<String> = group.go.iter().map(|row| short(&row.id.to_string()).to_owned()).collect();
         vec![
             short(&group.stays.id.to_string()).to_owned(),
             ids.join(" "),
             form_name(&work.forms, &group.stays.form, messages),
-            gist(work.forms.get(&group.stays.form), &group.stays, messages),
+            gist(form, &names.shown(&work.forms, form, &group.stays), messages),
         ]
     };
     let rows: Vec<Vec<String>> = groups.iter().map(row).collect();

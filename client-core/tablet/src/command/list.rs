@@ -6,6 +6,7 @@ use crate::cli::{List, State};
 use crate::clock;
 use crate::failure::Failure;
 use crate::message::Messages;
+use crate::names::Names;
 use crate::render::json;
 use crate::render::table::table;
 use crate::render::words::{form_name, form_of, gist, short, states};
@@ -33,11 +34,18 @@ pub(crate) fn run(work: &mut Work<'_, '_>, asked: &List) -> Result<(), Failure> 
         let key = if asked.state.is_some() || asked.which.is_narrow() { "list-none-such" } else { "list-none" };
         return Ok(work.terminal.note(&messages.text(key))?);
     }
-    for line in lines(&rows, &work.forms, messages, work.columns) {
+    for line in lines(&named(work, &rows)?, &work.forms, messages, work.columns) {
         work.terminal.say(&line)?;
     }
     let key = if more { "list-more" } else { "list-next" };
     Ok(work.terminal.note(&messages.with(key, &[("count", rows.len().into())]))?)
+}
+
+/// The records with names in place of codes.
+pub(crate) fn named(work: &Work<'_, '_>, rows: &[RecordRow]) -> Result<Vec<RecordRow>, Failure> {
+    let names = Names::read(work)?;
+    let shown = |row: &RecordRow| names.shown(&work.forms, form_of(&work.forms, &row.form, row.form_version), row);
+    Ok(rows.iter().map(shown).collect())
 }
 
 /// The records as a table.

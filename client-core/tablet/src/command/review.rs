@@ -67,7 +67,7 @@ fn queue(work: &mut Work<'_, '_>, asked: &Queue) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(work.terminal.note(&messages.text("review-queue-empty"))?);
     }
-    for line in list::lines(&shown, &work.forms, messages, work.columns) {
+    for line in list::lines(&list::named(work, &shown)?, &work.forms, messages, work.columns) {
         work.terminal.say(&line)?;
     }
     let arguments = [("count", rows.len().into()), ("shown", shown.len().into())];
@@ -211,7 +211,7 @@ async fn approve(work: &mut Work<'_, '_>, bulk: &Bulk) -> Result<(), Failure> {
         return Ok(work.terminal.note(&messages.text("review-queue-empty"))?);
     }
     if bulk.all && !bulk.yes {
-        for line in list::lines(&rows, &work.forms, messages, work.columns) {
+        for line in list::lines(&list::named(work, &rows)?, &work.forms, messages, work.columns) {
             work.terminal.say(&line)?;
         }
         return Ok(work.terminal.note(&messages.with("review-approve-all", &[("count", rows.len().into())]))?);

@@ -71,6 +71,10 @@ pub struct RowsFiled {
     pub created: usize,
     /// Here already, by their import key.
     pub known: usize,
+    /// Not filed, because a record here is of the same activity: the place in the ledger, and the record. At most so many are told.
+    pub same: usize,
+    /// The first of those.
+    pub same_rows: Vec<(u64, RecordId)>,
     /// Not asked for, by station.
     pub left_out: usize,
     /// Not taken by the form.
@@ -100,12 +104,41 @@ pub struct Filing<'a> {
     directory: &'a Directory,
     plan: FilingPlan,
     keys: BTreeSet<String>,
+    /// What tells activities apart, to the record of it that is here.
+    activities: BTreeMap<String, RecordId>,
     /// Form and code to what is here.
     held: BTreeMap<(String, String, String), RecordRow>,
     ids: BTreeMap<(String, String), RecordId>,
     batch: Vec<(u64, ImportedRecord)>,
     entries: EntriesFiled,
     rows: RowsFiled,
+}
+
+/// Station, form, date, person, target and start.
+fn activity(parts: [&str; 6]) -> String {
+    parts.join("\u{1f}")
+}
+
+/// A target that is in no directory.
+fn named(name: &str) -> String {
+    format!("name:{name}")
+}
+
+/// What tells the activity of a record apart; `None` for an entry of a directory.
+fn activity_of(row: &RecordRow) -> Option<String> {
+    let text = |name: &str| match row.fields.get(name) {
+        Some(FieldValue::Text(text)) => Some(text.as_str()),
+        Some(FieldValue::Null | FieldValue::Bool(_) | FieldValue::Int(_)) | None => None,
+    };
+    let target = text("target_id").map(ToOwned::to_owned).or_else(|| text("target_name").map(named));
+    Some(activity([
+        row.station.as_deref()?,
+        &row.form,
+        text("activity_date")?,
+        text("staff_id")?,
+        &target.unwrap_or_default(),
+        text("start_time").unwrap_or_default(),
+    ]))
 }
 
 impl<'a> Filing<'a> {
@@ -120,6 +153,7 @@ impl<'a> Filing<'a> {
             directory,
             plan,
             keys: BTreeSet::new(),
+            activities: BTreeMap::new(),
             held: BTreeMap::new(),
             ids: BTreeMap::new(),
             batch: Vec::new(),
@@ -138,6 +172,11 @@ impl<'a> Filing<'a> {
     }
 
     fn note(&mut self, row: RecordRow) {
+        if row.review != ReviewStatus::Withdrawn
+            && let Some(activity) = activity_of(&row)
+        {
+            self.activities.insert(activity, row.id);
+        }
         if let Some(FieldValue::Text(key)) = row.fields.get("import_key") {
             // A withdrawn one counts too: who withdrew it does not want it back.
             self.keys.insert(key.clone());
@@ -247,6 +286,14 @@ impl<'a> Filing<'a> {
             self.rows.known += 1;
             return Ok(());
         }
+        // A row that was refused as a duplicate of one filed before comes back alone: what is here counts as an earlier row.
+        if let Some(held) = self.activities.get(&self.activity(row)) {
+            self.rows.same += 1;
+            if self.rows.same_rows.len() < UNTAKEN_MAX {
+                self.rows.same_rows.push((row.row, *held));
+            }
+            return Ok(());
+        }
         let Some(form) = self.forms.get(&row.form) else {
             self.untaken(row.row, format!("没有表单 {0}; no form {0}", row.form));
             return Ok(());
@@ -261,6 +308,17 @@ impl<'a> Filing<'a> {
         let state = self.state(&row.review);
         self.batch.push((row.row, ImportedRecord { draft, state }));
         if self.batch.len() >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    /// What tells the activity of a row apart, as [`activity_of`] tells a record's.
+    fn activity(&self, row: &CleanRow) -> String {
+        let target = match &row.target {
+            Some(TargetKey::Registered(code)) => self.id_text("target", code).unwrap_or_else(|| code.clone()),
+            Some(TargetKey::Provisional { name, .. }) => named(&short(name, SHORT_CHARS_MAX)),
+            None => String::new(),
+        };
+        let start = row.start.map_or_else(String::new, clock);
+        activity([&row.station, &row.form, &row.date.to_string(), &row.staff, &target, &start])
     }
 
     fn state(&self, review: &str) -> ImportedState {

@@ -103,10 +103,16 @@ pub(super) fn show(work: &mut Work<'_, '_>, filed: &Filed) -> Result<(), Failure
     let arguments = [
         ("created", rows.created.into()),
         ("known", rows.known.into()),
+        ("same", rows.same.into()),
         ("left_out", rows.left_out.into()),
         ("untaken", rows.untaken.into()),
     ];
     work.terminal.note(&messages.with("import-rows-filed", &arguments))?;
+    for (row, held) in &rows.same_rows {
+        let held = held.to_string();
+        let arguments = [("row", (*row).into()), ("record", crate::render::words::short(&held).to_owned().into())];
+        work.terminal.note(&messages.with("import-row-same", &arguments))?;
+    }
     for (row, why) in &rows.untaken_rows {
         let arguments = [("row", (*row).into()), ("why", why.as_str().into())];
         work.terminal.note(&messages.with("import-row-untaken", &arguments))?;
