@@ -1,7 +1,8 @@
 //! What an app reads: records, their history, reviews and conflicts, as plain values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use qianmo_protocol::ids::ChangeHash;
 use qianmo_protocol::record::{self, ChangeStory};
 use qianmo_protocol::review::{self, ReviewKind, Standing};
 use qianmo_replica::replica as store;
@@ -117,6 +118,10 @@ pub struct RecordView {
     pub reviews: Vec<ReviewView>,
     /// Why parts of it are held.
     pub held: Vec<Explanation>,
+    /// Why this device alone does not show parts of it: the hub has not said what it makes of them.
+    pub held_here: Vec<Explanation>,
+    /// Changes that count, and that this version cannot show (此版本无法显示): update the app.
+    pub unshown: usize,
 }
 
 /// One change of a record.
@@ -292,15 +297,18 @@ pub(crate) fn fields(view: &record::RecordView) -> BTreeMap<String, FieldValue> 
 
 pub(crate) fn detail(detail: &store::RecordDetail) -> RecordView {
     let version = RecordVersion::of(&detail.row.heads);
-    let mut codes: Vec<u16> = detail.held.iter().map(|(_, code)| *code).collect();
-    codes.sort_unstable();
-    codes.dedup();
+    let explained = |held: &[(ChangeHash, u16)]| {
+        let codes: BTreeSet<u16> = held.iter().map(|(_, code)| *code).collect();
+        codes.into_iter().map(explain).collect()
+    };
     RecordView {
         row: row(&detail.row),
         conflicts: detail.row.conflicts.iter().map(|found| conflict(found, &version)).collect(),
         history: detail.history.iter().map(|entry| history(&entry.story, entry.device)).collect(),
         reviews: detail.reviews.iter().map(review).collect(),
-        held: codes.into_iter().map(explain).collect(),
+        held: explained(&detail.held),
+        held_here: explained(&detail.held_here),
+        unshown: detail.unshown.len(),
     }
 }
 

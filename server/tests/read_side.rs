@@ -10,12 +10,16 @@
 
 #[path = "read_side/api.rs"]
 mod api;
+#[path = "../../protocol/tests/gate_support.rs"]
+mod gate_support;
 #[path = "read_side/office.rs"]
 mod office;
 #[path = "read_side/pages.rs"]
 mod pages;
 #[path = "read_side/projection.rs"]
 mod projection;
+#[path = "read_side/unshown.rs"]
+mod unshown;
 #[path = "hub/world.rs"]
 #[allow(dead_code, reason = "shared with the hub's own tests, which use all of it")]
 mod world;

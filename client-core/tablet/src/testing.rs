@@ -79,5 +79,7 @@ pub(crate) fn visit_view() -> RecordView {
         history: vec![history],
         reviews: vec![review],
         held: vec![codes::explain(262)],
+        held_here: Vec::new(),
+        unshown: 0,
     }
 }

@@ -70,7 +70,7 @@ pub use read::{ConflictView, HistoryView, PAGE_RECORDS_MAX, RecordDetail, Record
 pub use repack::GivenUp;
 pub use review::ReviewView;
 pub use rewrite::{COMPACT_BYTES_MIN, COMPACT_PERCENT, ErasedPart, ErasureReach, RewriteTotals, Upkeep, refers_to};
-pub use status::{Delivery, OutboxCount};
+pub use status::{CODE_BASE_ERASED, CODE_BASE_MISSING, Delivery, OutboxCount};
 pub use write::{WriteError, Written};
 
 /// Rows that are absorbed before the index takes a batch.

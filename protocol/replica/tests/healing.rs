@@ -533,10 +533,9 @@ fn restored_hub_is_shown_what_it_once_passed_before_it_judges() {
     world.restore_hub(image, contained);
     let epoch = world.hub.epoch;
     world.decide(Decision::AdoptionComplete { epoch });
-    assert!(!world.hub.replica.former_receipt_passed(&june(), &pack).unwrap());
+    let change = *changes_of(&tablet_a.replica.pack(&june(), &pack).unwrap()).first().unwrap();
+    assert!(!world.hub.replica.former_receipt_passed_change(&pack, &change).unwrap());
     assert!(world.meet(&mut tablet_a).finished);
-    assert!(world.hub.replica.former_receipt_passed(&june(), &pack).unwrap());
-    let change = *changes_of(&world.hub.replica.pack(&june(), &pack).unwrap()).first().unwrap();
     assert!(world.hub.replica.former_receipt_passed_change(&pack, &change).unwrap());
     // Shown twice, it is kept once; and one that a stranger signed is not kept.
     let receipts = tablet_a.replica.receipts(&pack);

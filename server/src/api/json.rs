@@ -55,6 +55,8 @@ pub(super) fn full_json(mask: &Mask, names: &Names, full: &Full) -> Value {
         ("history", list(detail.history.iter().map(|one| history_json(&teller, full, one)).collect())),
         ("reviews", list(detail.reviews.iter().map(|one| review_json(&teller, one)).collect())),
         ("held", list(detail.held.iter().map(|(change, code)| held_json(change, *code)).collect())),
+        ("held_here", list(detail.held_here.iter().map(|(change, code)| held_json(change, *code)).collect())),
+        ("unshown", list(detail.unshown.iter().map(|change| json!(change.to_string())).collect())),
     ];
     if let Some(told) = told.as_object_mut() {
         told.extend(rest.map(|(name, value)| (name.to_owned(), value)));

@@ -10,7 +10,7 @@ use qianmo_protocol::review::{ReviewKind, ReviewStatus};
 use qianmo_protocol::session::message::Message;
 use qianmo_protocol::session::{Shelf as _, Stay};
 use qianmo_protocol::time::Month;
-use qianmo_replica::replica::{Delivery, Replica};
+use qianmo_replica::replica::{CODE_BASE_ERASED, Delivery, Replica};
 use qianmo_server::hub::{HeldWhat, HubOutput, ReleaseError, ReleaseOrder, SessionId};
 
 use crate::world::{Tablet, World, assert_same_states, june, month};
@@ -60,7 +60,8 @@ fn record_held_for_lack_of_a_grant_is_released_by_a_later_grant() {
     let mut tablet_b = world.enrol("C01", GrantRole::Coordinator);
     let visit = held_elsewhere(&mut world, &mut tablet_a);
     world.meet(&mut tablet_b);
-    assert!(matches!(tablet_a.replica.delivery(&visit).unwrap(), Delivery::Held { .. }));
+    // The edit has no code of its own: its reason is that of the change it goes on from.
+    assert_eq!(tablet_a.replica.delivery(&visit).unwrap(), Delivery::Held { code: CODE_OUT_OF_SCOPE });
     for replica in [world.core.replica(), &tablet_b.replica] {
         assert_eq!(content(replica, &visit), None);
     }
@@ -161,6 +162,8 @@ fn dependants_of_a_purged_change_stay_held() {
     for replica in [world.core.replica(), &tablet_b.replica] {
         assert_eq!(content(replica, &visit), None);
     }
+    // The submission was held for its own reason; the edit is, for what it goes on from is gone.
+    assert_eq!(tablet_a.replica.delivery(&visit).unwrap(), Delivery::Held { code: CODE_BASE_ERASED });
     assert_same_states(&[&tablet_b.replica, world.core.replica()]);
     assert!(world.core.held().unwrap().iter().all(|row| row.doc != Some(visit)), "nothing of it can be released");
 }

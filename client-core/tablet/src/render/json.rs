@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use qianmo_client_core::{
     ConflictKind, Delivery, Diagnostics, DraftView, FieldConflict, FieldValue, RecordRow, RecordView, SyncStatus,
-    Whoami,
+    Whoami, codes::Explanation,
 };
 use serde_json::{Map, Value, json};
 
@@ -89,12 +89,16 @@ pub(crate) fn record(view: &RecordView) -> Value {
             })
         })
         .collect();
-    let held = view.held.iter().map(|held| json!({ "code": held.code, "what": held.what.en, "next": held.next.en }));
+    let explained = |held: &[Explanation]| -> Value {
+        held.iter().map(|held| json!({ "code": held.code, "what": held.what.en, "next": held.next.en })).collect()
+    };
     if let Value::Object(map) = &mut whole {
         map.insert("open_conflicts".to_owned(), view.conflicts.iter().map(conflict).collect());
         map.insert("reviews".to_owned(), Value::Array(reviews));
         map.insert("history".to_owned(), Value::Array(history));
-        map.insert("held".to_owned(), held.collect());
+        map.insert("held".to_owned(), explained(&view.held));
+        map.insert("held_here".to_owned(), explained(&view.held_here));
+        map.insert("unshown".to_owned(), json!(view.unshown));
     }
     whole
 }

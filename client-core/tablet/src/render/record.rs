@@ -26,12 +26,7 @@ pub(crate) fn record(view: &RecordView, form: Option<&Form>, messages: Messages)
     }
     lines.push(messages.with("show-where", &[("state", delivery(row.delivery, messages).into())]));
     lines.push(format!("  {}", delivery_next(row.delivery, messages)));
-    for held in &view.held {
-        let (what, next) = (held.what.get(messages.lang()), held.next.get(messages.lang()));
-        lines.push(
-            messages.with("show-held", &[("code", held.code.into()), ("what", what.into()), ("next", next.into())]),
-        );
-    }
+    lines.extend(held(view, messages));
     lines.push(messages.with("show-review", &[("state", review(row.review, messages).into())]));
     if row.changed_after_approval {
         lines.push(format!("  {}", messages.text("show-changed-after")));
@@ -41,6 +36,24 @@ pub(crate) fn record(view: &RecordView, form: Option<&Form>, messages: Messages)
     lines.extend(conflicts(view, form, messages));
     lines.extend(reviews(view, form, messages));
     lines.extend(history(view, form, messages));
+    lines
+}
+
+/// What does not count, counts for nobody here, or cannot be shown: why, and what to do.
+fn held(view: &RecordView, messages: Messages) -> Vec<String> {
+    let mut lines = Vec::new();
+    for held in &view.held {
+        let (what, next) = (held.what.get(messages.lang()), held.next.get(messages.lang()));
+        let arguments = [("code", held.code.into()), ("what", what.into()), ("next", next.into())];
+        lines.push(messages.with("show-held", &arguments));
+    }
+    for held in &view.held_here {
+        let what = held.what.get(messages.lang());
+        lines.push(messages.with("show-held-here", &[("code", held.code.into()), ("what", what.into())]));
+    }
+    if view.unshown > 0 {
+        lines.push(messages.with("show-unshown", &[("count", view.unshown.into())]));
+    }
     lines
 }
 
@@ -259,6 +272,21 @@ mod tests {
             assert!(text.contains(&format!("Where: {word}\n  ")) && text.contains(next), "{text}");
             assert!(text.contains("  1. 3.5  — P01 2025-06-18 09:35"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_only_this_device_holds_and_what_it_cannot_show_are_told_with_the_next_step() {
+        let mut view = visit_view();
+        view.held.clear();
+        view.held_here = vec![qianmo_client_core::codes::explain(60)];
+        view.unshown = 2;
+        let zh = shown(&view, Lang::Zh);
+        assert!(zh.contains("  代码60：解决冲突的改动不合规则；只是本机这样判断，等管理端判断后再显示"), "{zh}");
+        assert!(zh.contains("  有2处改动此版本无法显示：请升级 qianmo，升级后自动显示；内容没有丢"), "{zh}");
+        let en = shown(&view, Lang::En);
+        assert!(en.contains("only this device says so"), "{en}");
+        assert!(en.contains("Changes this version cannot show: 2. Update qianmo"), "{en}");
+        assert!(!shown(&visit_view(), Lang::En).contains("cannot show"));
     }
 
     #[test]

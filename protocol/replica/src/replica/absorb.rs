@@ -507,6 +507,22 @@ impl Replica {
         }
     }
 
+    /// Why the control log takes a pack out of vectors, if it does (A12).
+    pub(super) fn exclusion_code(&self, pack: &PackHash) -> Result<Option<u16>, ReplicaError> {
+        let fold = self.control.fold();
+        if !fold.has_log_limits() {
+            return Ok(fold.pack_quarantine(pack));
+        }
+        for name in self.books.keys() {
+            let id = name.id(&self.org);
+            if let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, pack))? {
+                let is_at_or_before = |tip: &PackHash| self.is_at_or_before(&id, pack, tip);
+                return Ok(fold.exclusion(&id, &row.log, pack, &is_at_or_before));
+            }
+        }
+        Ok(fold.pack_quarantine(pack))
+    }
+
     /// Whether the control log, or a hub's refusal for good, takes a pack out of vectors (A12, A6).
     pub(super) fn is_excluded(
         &self,

@@ -8,6 +8,7 @@ use qianmo_protocol::record::{ChangeStory, Document, FieldConflict, RecordView};
 use qianmo_protocol::review::ReviewState;
 use qianmo_protocol::time::Month;
 
+use super::absorb::Standing;
 use super::judge::Overruled;
 use super::{CODE_WAITS, Delivery, Replica, ReplicaError, ReviewView};
 use crate::overlay::decode;
@@ -58,8 +59,11 @@ pub struct RecordDetail {
     pub history: Vec<HistoryView>,
     /// Its review events and comments.
     pub reviews: Vec<ReviewView>,
-    /// Changes that are held, with their codes.
+    /// Changes that are held, with their codes; one that goes on from a held change has that one's.
     pub held: Vec<(ChangeHash, u16)>,
+    /// Changes that only this replica's own gate does not pass, and what goes on from them: on a tablet until the hub has
+    /// said what it makes of them, on a hub until the administrator has.
+    pub held_here: Vec<(ChangeHash, u16)>,
     /// Changes that count, and that this version cannot show (此版本无法显示): the hub passed them or they were released.
     pub unshown: Vec<ChangeHash>,
 }
@@ -154,21 +158,34 @@ impl Replica {
             let device = self.device_of_change(record, &story.hash)?;
             history.push(HistoryView { story, device });
         }
-        let (mut held, mut unshown) = (Vec::new(), Vec::new());
-        for (hash, change) in &self.standing_of(record)?.changes {
+        let standing = self.standing_of(record)?;
+        let mut detail =
+            RecordDetail { row, history, reviews, held: Vec::new(), held_here: Vec::new(), unshown: Vec::new() };
+        for (hash, change) in &standing.changes {
             if !change.is_admitted {
-                held.push((*hash, self.quarantine_code(hash)?));
+                detail.held.push((*hash, self.held_code(&standing, hash)?));
             } else if !document.contains(hash) {
-                let is_held_here = !matches!(change.row.content, CONTENT_PASSED | CODE_WAITS)
-                    && !self.is_overruled(hash, &change.row)?;
-                if is_held_here {
-                    held.push((*hash, change.row.content));
-                } else {
-                    unshown.push(*hash);
+                match self.own_failure(&standing, hash)? {
+                    Some(code) => detail.held_here.push((*hash, code)),
+                    None => detail.unshown.push(*hash),
                 }
             }
         }
-        Ok(Some(RecordDetail { row, history, reviews, held, unshown }))
+        Ok(Some(detail))
+    }
+
+    /// The code with which a change, or one it goes on from, failed here, while nobody has said that it counts.
+    fn own_failure(&self, standing: &Standing, hash: &ChangeHash) -> Result<Option<u16>, ReplicaError> {
+        let (mut next, mut seen) = (vec![*hash], BTreeSet::new());
+        while let Some(hash) = next.pop() {
+            let Some(change) = standing.changes.get(&hash).filter(|_| seen.insert(hash)) else { continue };
+            let has_failed = !matches!(change.row.content, CONTENT_PASSED | CODE_WAITS);
+            if has_failed && !self.is_overruled(&hash, &change.row)? {
+                return Ok(Some(change.row.content));
+            }
+            next.extend(change.row.deps.iter().copied());
+        }
+        Ok(None)
     }
 
     fn read_record(&self, record: &DocId) -> Result<Option<(RecordRow, Document, Vec<ReviewView>)>, ReplicaError> {

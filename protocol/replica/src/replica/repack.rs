@@ -443,8 +443,7 @@ impl Replica {
     pub fn given_up(&self) -> Result<Vec<GivenUp>, ReplicaError> {
         let mut all = Vec::new();
         for hash in &self.given_up {
-            let Some(value) = self.meta(&[GIVEN_UP_KEY, &hash.0].concat())? else { continue };
-            let Ok(fact) = Fact::decode(&value) else { continue };
+            let Some(fact) = self.given_up_fact(hash)? else { continue };
             // Erased by now, perhaps.
             let Some(change) = self.raw_change(&fact.doc, hash)? else { continue };
             let code = CODE_REFUSED + u16::from(fact.code);
@@ -452,5 +451,18 @@ impl Replica {
         }
         all.sort_by_key(|given_up| (given_up.doc, given_up.change.hash()));
         Ok(all)
+    }
+
+    fn given_up_fact(&self, change: &ChangeHash) -> Result<Option<Fact>, ReplicaError> {
+        let value = self.meta(&[GIVEN_UP_KEY, &change.0].concat())?;
+        Ok(value.and_then(|value| Fact::decode(&value).ok()))
+    }
+
+    /// Why a change went back to its author, if it did, as a person is told it.
+    pub(super) fn given_up_code(&self, change: &ChangeHash) -> Result<Option<u16>, ReplicaError> {
+        if !self.given_up.contains(change) {
+            return Ok(None);
+        }
+        Ok(self.given_up_fact(change)?.map(|fact| CODE_REFUSED + u16::from(fact.code)))
     }
 }

@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 
 use qianmo_protocol::beacon::Beacon;
-use qianmo_protocol::ids::{ChangeHash, DocId, LogbookName, PackHash};
+use qianmo_protocol::ids::{ChangeHash, DocId, PackHash};
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::session::Shelf;
 use qianmo_protocol::wire::Wire;
 
-use super::absorb::StandingChange;
+use super::absorb::{Standing, StandingChange};
 use super::shelf::BEACON_KEY;
 use super::{Payload, Replica, ReplicaError, Role};
 use crate::overlay::decode;
@@ -45,6 +45,20 @@ pub struct OutboxCount {
     pub unreceipted: usize,
 }
 
+/// What a change goes on from is not here: it counts when that comes. No hub publishes this code.
+pub const CODE_BASE_MISSING: u16 = 0;
+/// What a change goes on from was erased: it never counts. No hub publishes this code.
+pub const CODE_BASE_ERASED: u16 = 285;
+
+/// The worse of two; a code wins over a base that is missing, which says less.
+fn worse(one: Delivery, other: Delivery) -> Delivery {
+    match (one, other) {
+        (Delivery::Held { code: CODE_BASE_MISSING }, Delivery::Held { code })
+        | (Delivery::Held { code }, Delivery::Held { code: CODE_BASE_MISSING }) => Delivery::Held { code },
+        (one, other) => one.min(other),
+    }
+}
+
 impl Replica {
     /// Where the work of this device in a record, its reviews and comments is.
     ///
@@ -55,14 +69,20 @@ impl Replica {
         let reviews = self.index.scan_all(&rows::reviews_of(record))?;
         let events = reviews.iter().filter_map(|(key, _)| rows::tail::<16>(key)).map(DocId);
         for doc in core::iter::once(*record).chain(events) {
-            for (hash, change) in &self.standing_of(&doc)?.changes {
-                worst = worst.min(self.delivery_of(hash, change)?);
+            let standing = self.standing_of(&doc)?;
+            for (hash, change) in &standing.changes {
+                worst = worse(worst, self.delivery_of(&standing, hash, change)?);
             }
         }
         Ok(worst)
     }
 
-    fn delivery_of(&self, hash: &ChangeHash, change: &StandingChange) -> Result<Delivery, ReplicaError> {
+    fn delivery_of(
+        &self,
+        standing: &Standing,
+        hash: &ChangeHash,
+        change: &StandingChange,
+    ) -> Result<Delivery, ReplicaError> {
         if matches!(change.row.place, ChangePlace::Local { .. }) {
             return Ok(Delivery::Waiting);
         }
@@ -71,7 +91,7 @@ impl Replica {
             return Ok(Delivery::Elsewhere);
         }
         if !change.is_admitted {
-            return Ok(Delivery::Held { code: self.held_code(hash, &carriers) });
+            return Ok(Delivery::Held { code: self.held_code(standing, hash)? });
         }
         let mut best = Delivery::Waiting;
         for pack in &carriers {
@@ -80,11 +100,45 @@ impl Replica {
         Ok(best)
     }
 
-    fn held_code(&self, hash: &ChangeHash, carriers: &[PackHash]) -> u16 {
+    /// Why a change does not count: its own code, or that of the nearest change it goes on from; [`CODE_BASE_MISSING`] when
+    /// nothing that is here says why.
+    pub(super) fn held_code(&self, standing: &Standing, hash: &ChangeHash) -> Result<u16, ReplicaError> {
+        let mut seen = BTreeSet::from([*hash]);
+        let mut layer = vec![*hash];
+        while !layer.is_empty() {
+            let mut codes = BTreeSet::new();
+            let mut bases = Vec::new();
+            for hash in &layer {
+                codes.extend(self.own_held_code(hash)?);
+                let deps = standing.changes.get(hash).map(|change| change.row.deps.as_slice()).unwrap_or_default();
+                let is_held = |dep: &&ChangeHash| standing.changes.get(*dep).is_none_or(|change| !change.is_admitted);
+                bases.extend(deps.iter().filter(is_held).filter(|dep| seen.insert(**dep)).copied());
+            }
+            if let Some(code) = codes.pop_first() {
+                return Ok(code);
+            }
+            layer = bases;
+        }
+        Ok(CODE_BASE_MISSING)
+    }
+
+    /// The code a change itself is held with: for its content, for every pack that carries it, or because it is gone.
+    fn own_held_code(&self, hash: &ChangeHash) -> Result<Option<u16>, ReplicaError> {
         let fold = self.control.fold();
-        let by_carrier = || carriers.iter().find_map(|pack| fold.carrier_quarantine(hash, pack));
-        let by_refusal = || carriers.iter().find_map(|pack| self.refusal_code(pack));
-        fold.content_quarantine(hash).or_else(by_carrier).or_else(by_refusal).unwrap_or(0)
+        if fold.is_change_purged(hash) {
+            return Ok(Some(CODE_BASE_ERASED));
+        }
+        if let Some(code) = fold.content_quarantine(hash).or(self.given_up_code(hash)?) {
+            return Ok(Some(code));
+        }
+        let mut codes = BTreeSet::new();
+        for (key, _) in self.index.scan_all(&rows::carriers_of(hash))? {
+            let Some(pack) = rows::tail::<32>(&key).map(PackHash) else { continue };
+            codes.extend(fold.carrier_quarantine(hash, &pack));
+            codes.extend(self.refusal_code(&pack));
+            codes.extend(self.exclusion_code(&pack)?);
+        }
+        Ok(codes.pop_first())
     }
 
     /// Packs of this device that carry a change.
@@ -161,19 +215,8 @@ impl Replica {
         Ok(receipts)
     }
 
-    /// Whether a hub of this organisation, in whatever epoch, signed that everything in a pack passed (A2): what it said
-    /// so of is never judged again.
-    ///
-    /// # Errors
-    /// [`ReplicaError`] when the store cannot be read.
-    pub fn former_receipt_passed(&self, logbook: &LogbookName, pack: &PackHash) -> Result<bool, ReplicaError> {
-        if !self.index.has(&rows::pack(&logbook.id(&self.org), pack))? {
-            return Ok(false);
-        }
-        Ok(self.receipts_naming(pack)?.iter().any(|receipt| receipt.content().verdict == Verdict::Passed))
-    }
-
-    /// As [`Replica::former_receipt_passed`], for one change of a pack of which other changes may have been held.
+    /// Whether a hub of this organisation, in whatever epoch, signed that a change of a pack passed (A2): what it said so
+    /// of is never judged again. Other changes of the pack may have been held.
     ///
     /// # Errors
     /// [`ReplicaError`] when the store cannot be read.
