@@ -39,9 +39,36 @@ const ASK_ADMIN: Words = (
 );
 const WAIT: Words = ("不用做什么,下次同步时会再判断", "Nothing to do; it is judged again at the next sync");
 
+const UPDATE_AND_ASK: Words = (
+    "内容没有丢;请升级应用,再把代码告诉管理员,由他们核对后放行",
+    "Nothing is lost; update the app and tell the administrator the code: they check and can release it",
+);
+const ENROL_AGAIN: Words = (
+    "内容没有丢;请找管理员核对放行,并重新登记这台设备",
+    "Nothing is lost; ask the administrator to check and release it, and to enrol this device again",
+);
+const SENT_AGAIN: Words = ("会重新打包再送,不用做什么", "It is packed anew and sent again; nothing to do");
+const BACK_AS_DRAFT: Words = (
+    "已从记录里撤回,内容退回草稿;请重新提交,仍不行请把代码告诉管理员",
+    "It is out of the record and its values are back as a draft; hand it in again, or tell the administrator the code",
+);
+
 const fn words(code: u16) -> (Words, Words) {
     match code {
-        0 => (("被暂时隔离,原因还不清楚", "Held, for a reason not known yet"), WAIT),
+        0 => (("它接着写的内容还没有送到,先放着", "What it goes on from has not arrived yet"), WAIT),
+        1..=255 => content_words(code),
+        256..=511 => carrier_words(code),
+        600..=855 => refusal_words(code),
+        _ => UNKNOWN,
+    }
+}
+
+const UNKNOWN: (Words, Words) =
+    (("被隔离,本版本不认识这个代码", "Held, with a code this version does not know"), REWRITE);
+
+/// What the gate makes of a change by itself.
+const fn content_words(code: u16) -> (Words, Words) {
+    match code {
         1..=12 => (("改动的数据格式不合规则", "The change is not built as records are"), REWRITE),
         20 | 21 => (
             ("这条记录改动次数太多", "The record has been changed too often"),
@@ -55,6 +82,13 @@ const fn words(code: u16) -> (Words, Words) {
         50..=57 => (("改动里有记录不允许的操作", "The change does what no record allows"), REWRITE),
         60..=64 => (("解决冲突的改动不合规则", "The settlement of a conflict breaks a rule"), REWRITE),
         70..=76 => (("管理端读不了这条改动", "The hub cannot read the change"), REWRITE),
+        _ => UNKNOWN,
+    }
+}
+
+/// Whose right it was to bring it, and what a hub limits.
+const fn carrier_words(code: u16) -> (Words, Words) {
+    match code {
         256 => (("管理端还不认识这台设备", "The device is not known yet"), WAIT),
         257 => (
             ("有两把密钥用同一个设备编号", "Two keys claim this device's id"),
@@ -74,6 +108,31 @@ const fn words(code: u16) -> (Words, Words) {
             ("作决定时还没有收到授权", "The decision was made before the right was known here"),
             ("请先同步,再重新作一次决定", "Sync first, then decide again"),
         ),
+        270 => (("这条改动接着别的设备的编号写", "The change goes on with another device's numbering"), ASK_ADMIN),
+        280 => (
+            (
+                "这台设备在这个日志本里不合规则的内容太多,之后的都先隔离",
+                "Too much of what this device wrote in this logbook broke a rule; all that follows is held",
+            ),
+            UPDATE_AND_ASK,
+        ),
+        281 => (
+            (
+                "这台设备的数据被复制过多次,多出来的分支先隔离",
+                "This device's data was copied again and again; the branches too many are held",
+            ),
+            ENROL_AGAIN,
+        ),
+        282 => {
+            (("这台设备在这个日志本里重开的次数太多", "This device began anew in this logbook too often"), ENROL_AGAIN)
+        }
+        283 => (
+            ("记录的月份太靠后", "The record's month lies too far ahead"),
+            (
+                "请校正设备时间;内容没有丢,管理员核对后可以放行",
+                "Set the device's clock right; nothing is lost, the administrator can check and release it",
+            ),
+        ),
         284 => (
             ("它提到的服务对象已应要求永久删除", "It refers to a service target that was erased for good"),
             (
@@ -81,15 +140,37 @@ const fn words(code: u16) -> (Words, Words) {
                 "The administrator erases it, too; write what must stay in a new record that does not name them",
             ),
         ),
-        270 => (("这条改动接着别的设备的编号写", "The change goes on with another device's numbering"), ASK_ADMIN),
-        600..=855 => (
-            ("管理端不收这条改动,已从记录里撤回", "The hub does not take the change; it is out of the record again"),
+        285 => (
+            ("它接着写的内容已永久删除", "What it goes on from was erased for good"),
+            ("它不再显示;要留下的内容请另写一条", "It is shown no more; write what must stay in a new record"),
+        ),
+        _ => UNKNOWN,
+    }
+}
+
+/// Why no hub took it: 600 and the number of the refusal.
+const fn refusal_words(code: u16) -> (Words, Words) {
+    match code {
+        601 => (
+            ("管理端缺前面的批次,那一批本机也没有了", "The hub lacks what came before, and it is gone here"),
+            SENT_AGAIN,
+        ),
+        602 => (("管理端还不认识这台设备", "The hub does not know the device yet"), SENT_AGAIN),
+        603 => (("管理端还没收到删除的依据", "The hub lacks the proof of an erasure"), SENT_AGAIN),
+        604 => (("管理端空间不足", "The hub has no room"), SENT_AGAIN),
+        729 => (("签名不对,管理端不收这条改动", "The signature is wrong and the hub does not take it"), BACK_AS_DRAFT),
+        730 => (
+            ("内容校验不对,管理端不收这条改动", "The contents do not verify and the hub does not take it"),
+            BACK_AS_DRAFT,
+        ),
+        731 => (
+            ("超过大小限制,管理端不收这条改动", "It is over a limit and the hub does not take it"),
             (
-                "内容已退回草稿;请改短后重新提交,仍不行请把代码告诉管理员",
-                "The values are back as a draft; shorten it and hand it in again, or tell the administrator the code",
+                "已从记录里撤回,内容退回草稿;请改短后重新提交,仍不行请把代码告诉管理员",
+                "It is out of the record and its values are back as a draft; shorten it and hand it in again, or tell the administrator the code",
             ),
         ),
-        _ => (("被隔离,本版本不认识这个代码", "Held, with a code this version does not know"), REWRITE),
+        _ => (("管理端不收这条改动", "The hub does not take the change"), BACK_AS_DRAFT),
     }
 }
 
@@ -236,14 +317,46 @@ pub(crate) fn unreachable() -> Label {
 mod tests {
     use super::*;
 
+    /// Where codes are given: the sources themselves, so that a new one cannot be forgotten here.
+    const MATCHES: [&str; 2] =
+        [include_str!("../../protocol/src/gate/failure.rs"), include_str!("../../protocol/src/control/carrier.rs")];
+    const CONSTANTS: [&str; 4] = [
+        include_str!("../../protocol/replica/src/replica/judge.rs"),
+        include_str!("../../protocol/replica/src/replica/status.rs"),
+        include_str!("../../server/src/hub/publish.rs"),
+        include_str!("../../server/src/hub/erase.rs"),
+    ];
+
+    /// The numbers after `=>` in a match that gives codes.
+    fn matched(source: &str) -> impl Iterator<Item = u16> {
+        source.lines().filter_map(|line| line.split_once("=> ")?.1.strip_suffix(',')?.parse().ok())
+    }
+
+    /// The numbers of constants that are called `CODE_…`.
+    fn named(source: &str) -> impl Iterator<Item = u16> {
+        let constants = source.lines().filter_map(|line| line.split_once("const CODE_")?.1.split_once(": u16 = "));
+        constants.filter_map(|(_, value)| value.strip_suffix(';')?.parse().ok())
+    }
+
+    fn refusals() -> impl Iterator<Item = u16> {
+        (0..=u8::MAX).filter(|number| RefuseCode::from_number(*number).is_some()).map(|number| 600 + u16::from(number))
+    }
+
     #[test]
-    fn every_code_of_the_gate_and_the_carrier_has_words_of_its_own() {
-        let gate = (1..=12).chain(20..=22).chain(30..=34).chain(40..=44).chain(50..=57).chain(60..=64).chain(70..=76);
-        let unknown = explain(9_999);
-        for code in gate.chain(256..=264).chain([270, 729, 730, 731]) {
-            let explanation = explain(code);
-            assert_ne!(explanation.what, unknown.what, "{code}");
-            assert!(!explanation.next.zh.is_empty() && !explanation.next.en.is_empty(), "{code}");
+    fn every_code_that_can_reach_a_person_has_words_in_both_languages() {
+        let mut codes: Vec<u16> = MATCHES.into_iter().flat_map(matched).collect();
+        assert!(codes.len() > 50 && codes.contains(&76) && codes.contains(&264), "{codes:?}");
+        codes.extend(CONSTANTS.into_iter().flat_map(named));
+        assert!([0, 270, 280, 281, 282, 283, 284, 285].iter().all(|code| codes.contains(code)), "{codes:?}");
+        codes.extend(refusals());
+        let (unknown, unnamed) = (explain(9_999), explain(799));
+        for code in codes {
+            let Explanation { what, next, .. } = explain(code);
+            assert!(what != unknown.what && what != unnamed.what, "{code} has no words of its own");
+            for label in [&what, &next] {
+                assert!(!label.en.is_empty() && label.en.is_ascii(), "{code}: {label:?}");
+                assert!(!label.zh.is_ascii(), "{code}: {label:?}");
+            }
         }
     }
 }
