@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{DeviceId, Incarnation, LogId, LogbookId, LogbookName, OrgId, PackHash, digest32};
+use crate::ids::{DeviceId, Incarnation, LogId, LogbookId, LogbookName, PackHash, digest32};
 use crate::limits::{
     LOCATOR_STEPS_MAX, LOGBOOKS_PER_MESSAGE_MAX, SELECTION_MONTHS_MAX, SELECTION_STATIONS_MAX, VECTOR_ENTRIES_MAX,
 };
@@ -417,10 +417,4 @@ pub(crate) fn read_named_vectors(reader: &mut Reader<'_>) -> Result<NamedVectors
         return Err(DecodeError::NotCanonical { field: "vectors", offset });
     }
     Ok(vectors)
-}
-
-/// The id of every name, for a caller that compares by id.
-#[must_use]
-pub fn ids_of(org: &OrgId, names: &[LogbookName]) -> BTreeMap<LogbookId, LogbookName> {
-    names.iter().map(|name| (name.id(org), name.clone())).collect()
 }

@@ -11,10 +11,10 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use qianmo_protocol::ids::{Code, DeviceId, Incarnation, LogId, LogbookId, LogbookName, OrgId, PackHash, digest32};
+use qianmo_protocol::ids::{Code, DeviceId, Incarnation, LogId, LogbookName, OrgId, PackHash, digest32};
 use qianmo_protocol::time::Month;
 use qianmo_protocol::vector::{
-    LogTrees, PackNode, Selection, Stations, Tip, Vector, beyond_locator, ids_of, locator, plan, selection_digest,
+    LogTrees, PackNode, Selection, Stations, Tip, Vector, beyond_locator, locator, plan, selection_digest,
 };
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
@@ -316,7 +316,7 @@ fn selection_covers_stations_months_and_directories_but_not_what_was_evicted() {
 fn digest_over_a_selection_follows_every_logbook() {
     let org = OrgId([1; 16]);
     let names = [LogbookName::OrgDirectory, LogbookName::StationDirectory(Code::new("ST01").unwrap())];
-    let ids: Vec<LogbookId> = ids_of(&org, &names).into_keys().collect();
+    let ids = names.map(|name| name.id(&org));
     let one = BTreeMap::from([(ids[0], [1; 32])]);
     let both = BTreeMap::from([(ids[0], [1; 32]), (ids[1], [2; 32])]);
     let swapped = BTreeMap::from([(ids[0], [2; 32]), (ids[1], [1; 32])]);

@@ -464,9 +464,6 @@ pub(crate) struct Purge {
     /// 没有别的副本也删 Even if it is kept nowhere else
     #[arg(long, conflicts_with = "list")]
     pub(crate) even_if_unsaved: bool,
-    /// 输入不是终端也询问 Ask even if the input is no terminal
-    #[arg(long, hide = true)]
-    pub(crate) ask: bool,
     /// 列出删除过的和等着删除的 List what was erased and what waits
     #[arg(long)]
     pub(crate) list: bool,

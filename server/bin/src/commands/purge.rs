@@ -53,7 +53,7 @@ fn counts(answer: &PurgeAnswer, lang: Lang) -> String {
 
 /// Names what goes, and waits for a yes.
 fn confirm(plan: &PurgeAnswer, args: &Purge, lang: Lang) -> Result<(), Failure> {
-    if args.json || !io::stdin().is_terminal() && !args.ask {
+    if args.json || !io::stdin().is_terminal() {
         let what = "an erasure cannot be taken back, and nobody is here to confirm it";
         return Err(Failure::new(Exit::Usage, what, "look at what goes without --json, then say --yes"));
     }
