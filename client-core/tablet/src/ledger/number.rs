@@ -167,7 +167,7 @@ fn with_thousands(text: &str) -> Option<i128> {
     digits(&joined)
 }
 
-/// A well-formed Chinese numeral up to 亿: 三十五, 一百二十, 一百零五, 一千二百, 两万三. `三五` is none.
+/// A well-formed Chinese numeral below 亿: 三十五, 一百二十, 一百零五, 一千二百, 两万三千. `三五` is none.
 pub(super) fn chinese(text: &str) -> Option<i64> {
     if text.is_empty() || text.chars().count() > 16 {
         return None;
@@ -175,69 +175,52 @@ pub(super) fn chinese(text: &str) -> Option<i64> {
     if matches!(text, "零" | "〇") {
         return Some(0);
     }
-    let (high, low) = match text.split_once('万') {
-        Some((high, low)) => (Some(below_ten_thousand(high, false)?), low),
-        None => (None, text),
+    let Some((high, low)) = text.split_once('万') else {
+        return below_ten_thousand(text, None);
     };
-    let low = match (high, low) {
-        (Some(_), "") => 0,
-        (Some(_), low) => below_ten_thousand(low, true)?,
-        (None, low) => below_ten_thousand(low, false)?,
-    };
-    Some(high.unwrap_or(0) * 10_000 + low)
+    let high = below_ten_thousand(high, None)?;
+    let low = if low.is_empty() { 0 } else { below_ten_thousand(low, Some(10_000))? };
+    Some(high * 10_000 + low)
 }
 
-fn below_ten_thousand(text: &str, is_rest: bool) -> Option<i64> {
+/// A numeral below ten thousand, after a part of the unit `unit_before`.
+///
+/// Of two parts, the second has the next smaller unit, or it is set off by one zero: 一百二十, 一百零五; neither 一百五,
+/// said for 150 and for 105, nor 三十零五.
+fn below_ten_thousand(text: &str, mut unit_before: Option<i64>) -> Option<i64> {
+    let mut rest = text;
     let mut value = 0;
-    let mut unit_before = if is_rest { 10_000 } else { i64::MAX };
-    let mut pending: Option<i64> = None;
-    let mut after_zero = is_rest && text.starts_with(['零', '〇']);
-    let text = if after_zero { text.trim_start_matches(['零', '〇']) } else { text };
-    if text.is_empty() {
-        return None;
-    }
-    for (at, c) in text.chars().enumerate() {
-        let unit = match c {
-            '十' => 10,
-            '百' => 100,
-            '千' => 1_000,
-            '零' | '〇' => {
-                // A zero stands for a unit that is left out, once, between two parts.
-                if pending.is_some() || after_zero || value == 0 {
-                    return None;
-                }
-                after_zero = true;
-                continue;
-            }
-            other => {
-                if pending.is_some() {
-                    return None;
-                }
-                pending = Some(digit(other)?);
-                continue;
-            }
-        };
-        // 十五 is fifteen; any other unit needs its digit.
-        let digit = match pending.take() {
-            Some(digit) => digit,
-            None if unit == 10 && at == 0 => 1,
-            None => return None,
-        };
-        if unit >= unit_before {
+    while !rest.is_empty() {
+        let after_zero = unit_before.and_then(|_| rest.strip_prefix(['零', '〇']));
+        rest = after_zero.unwrap_or(rest);
+        let (count, unit, later) = part(rest, value == 0)?;
+        let fits = unit_before.is_none_or(|before| match after_zero {
+            Some(_) => unit < before / 10,
+            None => unit == before / 10,
+        });
+        if !fits {
             return None;
         }
-        value += digit * unit;
-        unit_before = unit;
-        after_zero = false;
+        value += count * unit;
+        unit_before = Some(unit);
+        rest = later;
     }
-    match pending {
-        None if after_zero => None,
-        None => Some(value),
-        // 一百五 is said for 150 and 105; it is not guessed.
-        Some(_) if unit_before > 10 && value > 0 && !after_zero => None,
-        Some(_) if unit_before > 10 && is_rest && !after_zero => None,
-        Some(digit) => Some(value + digit),
+    (value > 0).then_some(value)
+}
+
+/// The first part of a numeral, its unit, and what follows. Only at the start, ten needs no digit.
+fn part(text: &str, is_first: bool) -> Option<(i64, i64, &str)> {
+    let mut chars = text.chars();
+    let first = chars.next()?;
+    if first == '十' && is_first {
+        return Some((1, 10, chars.as_str()));
     }
+    let count = digit(first)?;
+    let later = chars.as_str();
+    let unit = [('十', 10), ('百', 100), ('千', 1_000)];
+    Some(
+        unit.into_iter().find_map(|(c, unit)| Some((count, unit, later.strip_prefix(c)?))).unwrap_or((count, 1, later)),
+    )
 }
 
 fn digit(c: char) -> Option<i64> {
@@ -372,12 +355,37 @@ mod tests {
             ("一万", 10_000),
             ("一万二千", 12_000),
             ("一万零五", 10_005),
+            ("一万零五十", 10_050),
+            ("十二万零三百", 120_300),
+            ("一千二百零三", 1_203),
+            ("一千零二十三", 1_023),
             ("零", 0),
         ] {
             assert_eq!(chinese(text), Some(number), "{text}");
         }
-        for text in ["三五", "百", "十十", "一百百", "零五", "一零五", "五十百", "一百零", "一百五", "万", "a", ""]
-        {
+        for text in [
+            "三五",
+            "百",
+            "十十",
+            "一百百",
+            "零五",
+            "一零五",
+            "五十百",
+            "一百零",
+            "一百五",
+            "万",
+            "a",
+            "",
+            // A zero where no unit is left out, and none where one is.
+            "三十零五",
+            "一百零二十",
+            "一千零二百",
+            "一万零二千",
+            "一百零零五",
+            "一千五十",
+            "一万五百",
+            "一万五",
+        ] {
             assert_eq!(chinese(text), None, "{text}");
         }
     }
