@@ -103,6 +103,30 @@ fn ledger_in_gb18030_with_other_columns_gives_every_number_and_row_of_its_expect
     agrees("samples/visits-sample-gb18030.csv", "samples/visits-sample-gb18030.expected.json");
 }
 
+// ---- what the samples do not show ----
+
+#[test]
+fn form_of_a_value_is_said_even_if_the_value_is_blanked() {
+    use qianmo_tablet::ledger::Correction;
+    let folder = folder();
+    let rows = cells_of("visits-2025.csv");
+    let column = |label: &str| rows[0].iter().position(|cell| cell == label).unwrap();
+    for (label, cell, codes) in [
+        ("面积(亩)", "约6000亩", vec![Correction::AreaText, Correction::AreaBlanked]),
+        ("面积(亩)", "5000公顷", vec![Correction::AreaUnit, Correction::AreaBlanked]),
+        ("面积(亩)", "若干公顷", vec![Correction::AreaBlanked]),
+        ("照片数", "约500张", vec![Correction::NumberText, Correction::NumberBlanked]),
+        ("照片数", "-2", vec![Correction::NumberBlanked]),
+        ("覆盖户数", "一万户", vec![Correction::NumberText, Correction::NumberBlanked]),
+    ] {
+        let mut row = rows[1].clone();
+        row[column(label)] = cell.to_owned();
+        let (_, outcomes) = clean(written(&[rows[0].clone(), row]).as_bytes(), &folder);
+        let Some(Outcome::Accepted(row)) = outcomes.first() else { panic!("{cell} is accepted") };
+        assert_eq!(row.codes, codes.into_iter().collect(), "{cell}");
+    }
+}
+
 // ---- what must not matter ----
 
 /// A ledger as its cells.

@@ -26,17 +26,17 @@ pub(super) fn position(lat: &str, lon: &str, is_gcj02: bool, codes: &mut BTreeSe
         codes.insert(Correction::GpsFormat);
     }
     let (parsed_lat, parsed_lon) = (degrees(lat), degrees(lon));
+    if [parsed_lat, parsed_lon].into_iter().flatten().any(|(_, is_plain)| !is_plain) {
+        codes.insert(Correction::GpsFormat);
+    }
     if (parsed_lat.is_none() && !lat.is_empty()) || (parsed_lon.is_none() && !lon.is_empty()) {
         codes.insert(Correction::GpsInvalid);
         return None;
     }
-    let (Some((lat, lat_is_plain)), Some((lon, lon_is_plain))) = (parsed_lat, parsed_lon) else {
+    let (Some((lat, _)), Some((lon, _))) = (parsed_lat, parsed_lon) else {
         codes.insert(Correction::GpsIncomplete);
         return None;
     };
-    if !lat_is_plain || !lon_is_plain {
-        codes.insert(Correction::GpsFormat);
-    }
     let mut position = Position { lat, lon };
     if LON.contains(&position.lat) && LAT.contains(&position.lon) {
         position = Position { lat: position.lon, lon: position.lat };
@@ -163,6 +163,10 @@ mod tests {
         assert_eq!(read("定位失败", "117.1", false), (None, vec!["GPS_INVALID"]));
         assert_eq!(read("40度多", "", false), (None, vec!["GPS_INVALID"]));
         assert_eq!(read("NaN", "117.1", false), (None, vec!["GPS_INVALID"]));
+        // What was read before the position was dropped is said, too.
+        assert_eq!(read("北纬40.25°", "", false), (None, vec!["GPS_FORMAT", "GPS_INCOMPLETE"]));
+        assert_eq!(read("", "117.0625E", false), (None, vec!["GPS_FORMAT", "GPS_INCOMPLETE"]));
+        assert_eq!(read("40.25N", "定位失败", false), (None, vec!["GPS_FORMAT", "GPS_INVALID"]));
         assert_eq!(read("0", "0", false), (None, vec!["GPS_OUT_OF_AREA"]));
         assert_eq!(read("39.98", "117.1", false), (None, vec!["GPS_OUT_OF_AREA"]));
     }

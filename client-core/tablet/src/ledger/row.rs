@@ -379,21 +379,22 @@ impl<'a> Cleaning<'a> {
         if cell.is_empty() {
             return if is_demo { Err(RejectReason::MissingArea) } else { Ok(None) };
         }
-        let read = number::area(&cell).filter(|read| read.value > 0);
+        let read = number::area(&cell);
         let fault = match read {
             None => Some(RejectReason::InvalidArea),
+            Some(read) if read.value <= 0 => Some(RejectReason::InvalidArea),
             Some(read) if read.value > AREA_MAX => Some(RejectReason::AreaImplausible),
             Some(_) => None,
         };
-        if let Some(fault) = fault {
-            if is_demo {
-                return Err(fault);
-            }
-            self.codes.insert(Correction::AreaBlanked);
-            return Ok(None);
+        if let Some(fault) = fault.filter(|_| is_demo) {
+            return Err(fault);
         }
         self.codes.extend(read.filter(|read| read.by_unit).map(|_| Correction::AreaUnit));
         self.codes.extend(read.filter(|read| read.by_text).map(|_| Correction::AreaText));
+        if fault.is_some() {
+            self.codes.insert(Correction::AreaBlanked);
+            return Ok(None);
+        }
         Ok(read.map(|read| read.value))
     }
 
@@ -424,14 +425,11 @@ impl<'a> Cleaning<'a> {
     fn optional_count(&mut self, column: Column, max: i64) -> Option<u64> {
         let counted = self.counted(column)?;
         let value = counted.value.filter(|value| (0..=max).contains(value));
-        match value {
-            None => {
-                self.codes.insert(Correction::NumberBlanked);
-            }
-            Some(_) if counted.by_text => {
-                self.codes.insert(Correction::NumberText);
-            }
-            Some(_) => {}
+        if counted.by_text {
+            self.codes.insert(Correction::NumberText);
+        }
+        if value.is_none() {
+            self.codes.insert(Correction::NumberBlanked);
         }
         value.and_then(|value| u64::try_from(value).ok())
     }
