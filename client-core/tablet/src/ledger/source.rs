@@ -191,12 +191,19 @@ fn look_for_binary(start: &[u8]) -> Result<(), SourceError> {
         Binary::Workbook
     } else if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {
         Binary::Utf16
-    } else if start.contains(&0) {
+    } else if has_binary_zeros(start) {
         Binary::Other
     } else {
         return Ok(());
     };
     Err(SourceError::NotText(kind))
+}
+
+/// Zero bytes in the header, or many of them: no text. A stray one in a cell is a control character to delete.
+fn has_binary_zeros(start: &[u8]) -> bool {
+    let zeros = start.iter().filter(|byte| **byte == 0).count();
+    let in_header = start.iter().take_while(|byte| **byte != b'\n').any(|byte| *byte == 0);
+    in_header || zeros * 100 > start.len()
 }
 
 /// Whether a stream is UTF-8, with the bytes of a character that the last chunk cut.
@@ -454,6 +461,10 @@ mod tests {
         assert!(matches!(inspect(&b"PK\x03\x04rest"[..]), Err(SourceError::NotText(Binary::Workbook))));
         assert!(matches!(inspect(&[0xFF, 0xFE, 0x16, 0x7F][..]), Err(SourceError::NotText(Binary::Utf16))));
         assert!(matches!(inspect(&b"\x7FELF\0"[..]), Err(SourceError::NotText(Binary::Other))));
+        // One control character in a text is deleted later; it is no reason to refuse a ledger.
+        assert!(inspect(format!("a,b\n1,x\0y{}\n", "z".repeat(200)).as_bytes()).is_ok());
+        assert!(matches!(inspect(&b"a\0b\n1,2\n"[..]), Err(SourceError::NotText(Binary::Other))));
+        assert!(matches!(inspect(&b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR\0\0"[..]), Err(SourceError::NotText(Binary::Other))));
         let wide = "a,".repeat(COLUMNS_MAX);
         assert!(matches!(rows_of(wide.as_bytes()), Err(SourceError::TooManyColumns { line: 1, have: 201, .. })));
         let long = format!("a,b\n1,{}\n", "x".repeat(CELL_BYTES_MAX + 1));
