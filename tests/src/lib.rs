@@ -11,6 +11,7 @@
     reason = "test harness: a failed step is the failure"
 )]
 
+pub mod bench;
 pub mod loopback;
 pub mod workload;
 pub mod world;

@@ -29,7 +29,8 @@ const STEP: Duration = Duration::from_secs(60);
 pub async fn figures(seed: u64, records: usize) -> anyhow::Result<Vec<(&'static str, Value)>> {
     let folder = tempfile::tempdir()?;
     let (handle, quic, running) = hub(folder.path(), seed).await?;
-    let tablet = tablet(&handle, quic, &folder.path().join("tablet")).await?;
+    let grant = TicketGrant { role: Role::Technician, scope: Scope::Stations(BTreeSet::from([Code::new("ST01")?])) };
+    let tablet = tablet(&handle, quic, &folder.path().join("tablet"), ("P01", grant)).await?;
     let mut figures = vec![("quic_first_sync", values(&sync(&tablet).await?))];
     for number in 0..records {
         let visit = RecordDraft::new("visit")
@@ -51,7 +52,8 @@ pub async fn figures(seed: u64, records: usize) -> anyhow::Result<Vec<(&'static 
     Ok(figures)
 }
 
-async fn sync(tablet: &FieldClient) -> anyhow::Result<SyncReport> {
+/// A sync that leaves nothing to do.
+pub(crate) async fn sync(tablet: &FieldClient) -> anyhow::Result<SyncReport> {
     let report = tablet.sync_now(STEP).await?;
     ensure!(report.complete, "the sync did not end: {report:?}");
     Ok(report)
@@ -69,9 +71,10 @@ fn values(report: &SyncReport) -> Value {
     })
 }
 
-type Running = tokio::task::JoinHandle<Result<(), qianmo_server::server::RunError>>;
+pub(crate) type Running = tokio::task::JoinHandle<Result<(), qianmo_server::server::RunError>>;
 
-async fn hub(folder: &Path, seed: u64) -> anyhow::Result<(ServerHandle, SocketAddr, Running)> {
+/// A running hub with its store in a folder.
+pub(crate) async fn hub(folder: &Path, seed: u64) -> anyhow::Result<(ServerHandle, SocketAddr, Running)> {
     let mut config = ServerConfig { data_dir: folder.join("hub"), ..ServerConfig::default() };
     "样例区推广站".clone_into(&mut config.organisation.name);
     config.quic.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -85,12 +88,17 @@ async fn hub(folder: &Path, seed: u64) -> anyhow::Result<(ServerHandle, SocketAd
     Ok((handle, quic, tokio::spawn(server.run())))
 }
 
-async fn tablet(handle: &ServerHandle, quic: SocketAddr, folder: &Path) -> anyhow::Result<FieldClient> {
-    let station = Code::new("ST01")?;
+/// An enrolled tablet of one person, with its store in a folder.
+pub(crate) async fn tablet(
+    handle: &ServerHandle,
+    quic: SocketAddr,
+    folder: &Path,
+    (person, grant): (&str, TicketGrant),
+) -> anyhow::Result<FieldClient> {
     let order = TicketOrder {
-        station: station.clone(),
-        persons: BTreeSet::from([Code::new("P01")?]),
-        grant: Some(TicketGrant { role: Role::Technician, scope: Scope::Stations(BTreeSet::from([station])) }),
+        station: Code::new("ST01")?,
+        persons: BTreeSet::from([Code::new(person)?]),
+        grant: Some(grant),
         replaces: None,
         hours: 1,
         addresses: vec![Address::new(&quic.to_string())?],

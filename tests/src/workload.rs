@@ -64,6 +64,50 @@ const PHRASES: [&str; 48] = [
     "样例农户家中交谈",
 ];
 
+/// Words of those phrases: about three records in ten have one of them.
+pub const FREQUENT_WORDS: [&str; 16] = [
+    "墒情",
+    "蚜虫",
+    "套袋",
+    "药斑",
+    "排水沟",
+    "滴灌带",
+    "成活率",
+    "高钾肥",
+    "涂白",
+    "僵果",
+    "迷向",
+    "基肥",
+    "标签",
+    "反光膜",
+    "合作社",
+    "成本",
+];
+
+/// Words that are in none of those phrases.
+pub const RARE_WORDS: [&str; 20] = [
+    "灰霉病",
+    "白粉病",
+    "炭疽病",
+    "褐腐病",
+    "根瘤蚜",
+    "介壳虫",
+    "金龟子",
+    "流胶病",
+    "黑星病",
+    "腐烂病",
+    "轮纹病",
+    "潜叶蛾",
+    "草履蚧",
+    "木虱",
+    "叶蝉",
+    "瘿螨",
+    "桃蛀螟",
+    "天幕毛虫",
+    "霜冻",
+    "冰雹",
+];
+
 /// Fields of a record.
 pub fn record(rng: &mut ChaCha20Rng) -> BTreeMap<String, Scalar> {
     let mut fields = BTreeMap::new();
@@ -153,4 +197,16 @@ fn prose(rng: &mut ChaCha20Rng, phrases: usize) -> String {
 
 fn photo(rng: &mut ChaCha20Rng) -> String {
     (0..64).map(|_| char::from_digit(rng.random_range(0..16), 16).unwrap()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frequent_words_are_in_the_phrases_and_rare_ones_are_not() {
+        let is_there = |word: &str| PHRASES.iter().any(|phrase| phrase.contains(word));
+        assert!(FREQUENT_WORDS.iter().all(|word| is_there(word)));
+        assert!(!RARE_WORDS.iter().any(|word| is_there(word)));
+    }
 }
