@@ -266,6 +266,9 @@ impl Driver {
                     self.has_rebuilt = true;
                     self.rebuild().await;
                 }
+                if let Some(reading) = ended.reading {
+                    self.input(Input::Reading(reading));
+                }
                 self.input(Input::Over(ended.over));
             }
         }

@@ -50,6 +50,8 @@ pub(crate) enum Input {
     Asked(AskId, Moment),
     /// The running session has exchanged everything and watches.
     Settled,
+    /// What the control log says of programs as old as this one; told before [`Input::Over`].
+    Reading(Reading),
     /// The session is over.
     Over(Over),
     /// The time of [`Engine::poll_wake`] has come.
@@ -73,6 +75,15 @@ pub(crate) enum Over {
     },
     /// Trying again does not help until something changes.
     Halting(HaltReason),
+}
+
+/// Whether the hub gives records to a program of this version (A4). Uploading never stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// It does.
+    Open,
+    /// It does not, and ends a session that would watch: there is nothing to watch for.
+    Closed,
 }
 
 /// What is left after a session that ended well.
@@ -138,6 +149,7 @@ pub(crate) struct Engine {
     connectivity: Connectivity,
     is_enrolled: bool,
     halted: Option<HaltReason>,
+    reading: Reading,
     phase: Phase,
     failures: u32,
     rounds: usize,
@@ -156,6 +168,7 @@ impl Engine {
             connectivity: Connectivity::Unknown,
             is_enrolled: false,
             halted: None,
+            reading: Reading::Open,
             phase: Phase::Idle,
             failures: 0,
             rounds: 0,
@@ -206,6 +219,7 @@ impl Engine {
             Input::LocalNews => self.on_news(now),
             Input::Asked(id, until) => self.on_asked(id, until, now),
             Input::Settled => self.on_settled(),
+            Input::Reading(reading) => self.reading = reading,
             Input::Over(over) => self.on_over(over, now, rng),
             Input::Tick => {}
         }
@@ -364,7 +378,9 @@ impl Engine {
     }
 
     fn is_watch_wanted(&self) -> bool {
-        self.schedule == Schedule::Automatic && self.connectivity == Connectivity::Unmetered
+        self.schedule == Schedule::Automatic
+            && self.connectivity == Connectivity::Unmetered
+            && self.reading == Reading::Open
     }
 
     const fn interval(&self) -> Duration {

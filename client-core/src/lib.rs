@@ -71,7 +71,7 @@ pub use names::{Cursor, DraftId, FieldPath, NameError, RecordId, RecordVersion};
 pub use qianmo_forms as forms;
 pub use status::{
     Connectivity, CopiedNotice, Diagnostics, ErasedNotice, PersonRole, RefusedPack, SyncFailure, SyncPhase, SyncReport,
-    SyncStatus, Whoami,
+    SyncStatus, UpdateNeed, Whoami,
 };
 pub use views::{
     Candidate, ConflictKind, Delivery, DeliveryFilter, FieldConflict, HistoryEntry, RecordFilter, RecordPage,

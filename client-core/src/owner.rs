@@ -40,6 +40,7 @@ use tokio::sync::{Semaphore, broadcast, oneshot};
 use qianmo_forms::FormSet;
 use qianmo_protocol::change::ActorId;
 use qianmo_protocol::ids::{DocId, LogbookName, PackHash, PersonCode};
+use qianmo_protocol::session::VERSIONS;
 use qianmo_replica::replica::{Delivery, Notice, Replica, ReplicaError};
 use rand::RngCore as _;
 
@@ -49,7 +50,7 @@ use crate::error::{OpenError, StoreFailure};
 use crate::event::{EVENTS_MAX, Event};
 use crate::identity::Identity;
 use crate::names::RecordId;
-use crate::status::{CopiedNotice, SyncStatus};
+use crate::status::{CopiedNotice, SyncStatus, UpdateNeed};
 
 pub(crate) use bundle::Contents;
 pub(crate) use session::{Harvest, SessionFailure, Step};
@@ -454,14 +455,29 @@ impl Owner {
     }
 
     fn publish(&self) {
-        let must_update = self.replica.control().fold().must_update();
+        let update = self.update_need();
         self.setup.shared.update(|status| {
             status.enrolled = self.identity.is_some();
             status.waiting = self.waiting.len();
             status.held = self.held.len();
             status.drafts = self.drafts.len();
-            status.must_update = must_update;
+            status.update = update;
         });
+    }
+
+    /// Why this program must be replaced by a newer one, by the control log that is here.
+    fn update_need(&self) -> Option<UpdateNeed> {
+        let (fold, have) = (self.replica.control().fold(), VERSIONS.1);
+        let need = fold.minimum_version();
+        if have < need {
+            return Some(UpdateNeed::MinimumVersion { have, need });
+        }
+        fold.must_update().then_some(UpdateNeed::UnknownDecision)
+    }
+
+    /// Whether the hub gives nothing to a program as old as this one (A4).
+    fn is_too_old(&self) -> bool {
+        matches!(self.update_need(), Some(UpdateNeed::MinimumVersion { .. }))
     }
 
     /// Who this device is, if it is enrolled.

@@ -42,6 +42,39 @@ pub struct SyncFailure {
     pub message: Label,
 }
 
+/// Why the app must be updated (A4). What is written here is sent all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UpdateNeed {
+    /// The organisation wants programs of a newer version: the hub takes from this one, and gives it nothing.
+    MinimumVersion {
+        /// The newest version of the protocol that this program speaks.
+        have: u16,
+        /// The oldest that the hub gives records to.
+        need: u16,
+    },
+    /// The hub decided something that this version cannot read.
+    UnknownDecision,
+}
+
+impl UpdateNeed {
+    /// What to tell the person.
+    #[must_use]
+    pub fn message(self) -> Label {
+        match self {
+            Self::MinimumVersion { have, need } => Label::new(
+                format!("应用太旧(协议{have},单位要求{need}):写的照常上传,但不再接收;请升级应用"),
+                format!(
+                    "this app is too old (protocol {have}, the organisation requires {need}): what you write is sent, nothing is received; update the app"
+                ),
+            ),
+            Self::UnknownDecision => Label::new(
+                "管理端有新的规定,这个版本读不懂:请升级应用;上传照常",
+                "the hub decided something this version cannot read: update the app; uploading goes on",
+            ),
+        }
+    }
+}
+
 /// A copy of this store wrote in its name (R2–R5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopiedNotice {
@@ -114,8 +147,8 @@ pub struct SyncStatus {
     pub halted: Option<HaltReason>,
     /// When the next automatic try begins, by the device's clock, in milliseconds since 1970.
     pub next_try_ms: Option<i64>,
-    /// The hub decided something this version cannot read: update the app. Uploading goes on.
-    pub must_update: bool,
+    /// Why the app must be updated. Uploading goes on.
+    pub update: Option<UpdateNeed>,
     /// Another copy of this store was seen.
     pub copied: Option<CopiedNotice>,
     /// What was erased from this device, the last time.
@@ -135,7 +168,7 @@ impl SyncStatus {
             last_failure: None,
             halted: None,
             next_try_ms: None,
-            must_update: false,
+            update: None,
             copied: None,
             erased: None,
         }

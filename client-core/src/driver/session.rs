@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Surroundings;
 use super::failure::{Detail, Trouble};
 use crate::codes::HaltReason;
-use crate::engine::{Goal, Left, Over};
+use crate::engine::{Goal, Left, Over, Reading};
 use crate::identity::Identity;
 use crate::network::{Line, LineReceiver, LineSender};
 use crate::owner::{Gone, Harvest, OwnerHandle, SessionFailure, Step};
@@ -56,6 +56,8 @@ pub(super) struct Ended {
     pub(super) report: SyncReport,
     pub(super) detail: Option<Detail>,
     pub(super) rebuild: bool,
+    /// What the control log says of reading; `None` when there was no session.
+    pub(super) reading: Option<Reading>,
 }
 
 /// How the conversation ended, when it ended regularly.
@@ -88,7 +90,8 @@ pub(super) async fn run(
             ended
         }
         Err(trouble) => {
-            Ended { over: trouble.over, report: SyncReport::default(), detail: Some(trouble.detail), rebuild: false }
+            let report = SyncReport::default();
+            Ended { over: trouble.over, report, detail: Some(trouble.detail), rebuild: false, reading: None }
         }
     };
     ended.report.duration = began.elapsed();
@@ -132,24 +135,41 @@ fn judge(
     harvest: Result<Result<Harvest, SessionFailure>, Gone>,
     patience: Duration,
 ) -> Ended {
-    let (mut report, left, revoked, rebuild, failure) = match harvest {
-        Ok(Ok(harvest)) => (harvest.report, harvest.left, harvest.revoked, harvest.rebuild, None),
-        Ok(Err(failure)) => (SyncReport::default(), Left::AsMuch, false, false, Some(failure)),
-        Err(Gone) => (SyncReport::default(), Left::AsMuch, false, false, Some(SessionFailure::NoSession)),
+    let harvest = match harvest {
+        Ok(Ok(harvest)) => harvest,
+        Ok(Err(failure)) => return unharvested(outcome, &failure, patience),
+        Err(Gone) => return unharvested(outcome, &SessionFailure::NoSession, patience),
     };
+    let Harvest { mut report, left, revoked, reading, has_met, rebuild } = harvest;
     report.sessions = 1;
-    let outcome = match (outcome, failure) {
-        (Ok(_), Some(failure)) => Err(Trouble::of_session(&failure, patience)),
-        (outcome, _) => outcome,
-    };
     let (over, detail) = match outcome {
         Ok(parting) => parted(parting, left, revoked),
+        Err(trouble) if trouble.over == INCOMPATIBLE && has_met => sent_away(trouble, reading, left),
         Err(trouble) => (trouble.over, Some(trouble.detail)),
     };
     if !matches!(over, Over::Well { .. }) {
         report.complete = false;
     }
-    Ended { over, report, detail, rebuild }
+    Ended { over, report, detail, rebuild, reading: Some(reading) }
+}
+
+/// A session of which the store does not say what it brought.
+fn unharvested(outcome: Result<Parting, Trouble>, failure: &SessionFailure, patience: Duration) -> Ended {
+    let trouble = outcome.err().unwrap_or_else(|| Trouble::of_session(failure, patience));
+    let report = SyncReport { sessions: 1, ..SyncReport::default() };
+    Ended { over: trouble.over, report, detail: Some(trouble.detail), rebuild: false, reading: None }
+}
+
+const INCOMPATIBLE: Over = Over::Halting(HaltReason::PeerIncompatible);
+
+/// A hub with which a session was possible says that the versions do not meet: the organisation requires a newer one
+/// (A4). It took what there was; uploading goes on.
+fn sent_away(trouble: Trouble, reading: Reading, left: Left) -> (Over, Option<Detail>) {
+    match reading {
+        Reading::Closed => (Over::Well { left, retry_after: None }, None),
+        // The decision itself did not arrive: the next session brings it.
+        Reading::Open => (Over::Broken { retry_after: None }, Some(trouble.detail)),
+    }
 }
 
 fn parted(parting: Parting, left: Left, revoked: bool) -> (Over, Option<Detail>) {

@@ -213,3 +213,17 @@ fn request_before_enrolment_is_answered_at_once() {
     let mut bench = Bench::new(Schedule::Automatic);
     assert_eq!(bench.at(1, Input::Asked(1, seconds(9))), [Effect::Answer(1, Answer::NotEnrolled)]);
 }
+
+#[test]
+fn program_that_is_too_old_does_not_watch_and_still_sends_what_is_saved() {
+    let mut bench = Bench::enrolled(Schedule::Automatic);
+    bench.at(1, Input::Over(DONE));
+    assert_eq!(bench.at(2, Input::Connectivity(Connectivity::Unmetered)), [Effect::Dial(Goal::Watch)]);
+    bench.at(3, Input::Reading(Reading::Closed));
+    assert_eq!(bench.at(3, Input::Over(DONE)), []);
+    assert_eq!(bench.wake(), Some(seconds(603)), "it comes again, but not at once");
+    bench.at(10, Input::LocalNews);
+    assert_eq!(bench.at(13, Input::Tick), [Effect::Dial(Goal::Once)]);
+    bench.at(14, Input::Reading(Reading::Open));
+    assert_eq!(bench.at(14, Input::Over(DONE)), [Effect::Dial(Goal::Watch)], "the requirement has ended");
+}

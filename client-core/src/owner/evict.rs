@@ -191,7 +191,7 @@ impl Owner {
         let device = self.replica.device();
         // A hub that does not send to this device does not show all that differs either.
         let is_full = self.replica.control().fold().may_connect(&device, &epoch) == Admission::Full;
-        if !is_full || beacon.epoch != epoch {
+        if !is_full || self.is_too_old() || beacon.epoch != epoch {
             return Ok(());
         }
         let mut months: Vec<(Month, LogbookName)> =

@@ -28,7 +28,7 @@ use qianmo_replica::replica::ReplicaError;
 
 use super::selection::{self, Agreement, Window};
 use super::{Owner, StoreFailure};
-use crate::engine::{Goal, Left};
+use crate::engine::{Goal, Left, Reading};
 use crate::event::Event;
 use crate::names::RecordId;
 use crate::status::{RefusedPack, SyncReport};
@@ -104,6 +104,10 @@ pub(crate) struct Harvest {
     pub(crate) left: Left,
     /// The control log says that this device is revoked.
     pub(crate) revoked: bool,
+    /// Whether the hub gives anything to a program of this version.
+    pub(crate) reading: Reading,
+    /// The hub has answered, so the two speak a version in common.
+    pub(crate) has_met: bool,
     /// States differed where they must not: the index is to be built anew.
     pub(crate) rebuild: bool,
 }
@@ -421,7 +425,9 @@ impl Owner {
         };
         let device = self.replica.device();
         let revoked = self.replica.control().fold().device(&device).is_some_and(|device| device.is_revoked());
-        Ok(Harvest { report, left, revoked, rebuild: core::mem::take(&mut session.rebuild) })
+        let reading = if self.is_too_old() { Reading::Closed } else { Reading::Open };
+        let has_met = tally.turns_received > 0;
+        Ok(Harvest { report, left, revoked, reading, has_met, rebuild: core::mem::take(&mut session.rebuild) })
     }
 
     /// Drafts of what is newly held, and the news of it. Answers how many records it concerns.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use qianmo_client_core::{
-    CloseError, EnrollError, HaltReason, OpenError, ReadError, SyncError, TicketRefusal, WriteError,
+    CloseError, EnrollError, HaltReason, OpenError, ReadError, SyncError, TicketRefusal, UpdateNeed, WriteError,
 };
 
 use crate::exit::Exit;
@@ -241,6 +241,11 @@ pub(crate) fn halted(reason: HaltReason, messages: Messages) -> Told {
     Told::new(exit, reason.message().get(messages.lang()).to_owned()).next(messages.text("next-halted"))
 }
 
+/// The sync did what it may; the program is too old for more.
+pub(crate) fn must_update(update: UpdateNeed, messages: Messages) -> Told {
+    Told::new(Exit::Rejected, update.message().get(messages.lang()).to_owned()).next(messages.text("next-update"))
+}
+
 pub(crate) fn of_close(error: &CloseError, messages: Messages) -> Told {
     match error {
         CloseError::Store(_) => store(error, messages),
@@ -289,6 +294,7 @@ mod tests {
             of_write(&WriteError::NotEnrolled, ZH),
             of_sync(&SyncError::Unreachable { detail: "no route".to_owned() }, ZH),
             of_sync(&SyncError::Halted(HaltReason::Revoked), ZH),
+            must_update(UpdateNeed::MinimumVersion { have: 1, need: 2 }, ZH),
             unknown_record("1a2b", ZH),
         ];
         for told in all {

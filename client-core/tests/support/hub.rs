@@ -14,14 +14,15 @@ use qianmo_client_core::{ClientConfig, FieldClient, Outside, RecordDraft, Schedu
 use qianmo_protocol::beacon::{Beacon, SignedBeacon};
 use qianmo_protocol::close_code::CloseCode;
 use qianmo_protocol::control::{
-    Carrier, Decision, Enrolment, Grant, HubKeys, QuarantineScope, Role as GrantRole, Scope, SignedEntry, Signer,
+    Admission, Carrier, Decision, Enrolment, Grant, HubKeys, QuarantineScope, Role as GrantRole, Scope, SignedEntry,
+    Signer,
 };
 use qianmo_protocol::handshake::{Address, EnrolRefusal, Ticket, Token};
 use qianmo_protocol::ids::{Code, DeviceId, Epoch, HubId, LogbookName, OrgId, PackHash};
 use qianmo_protocol::pack::Pack;
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
-use qianmo_protocol::session::Taken;
 use qianmo_protocol::session::message::{FrameReader, Message};
+use qianmo_protocol::session::{Access, Shelf as _, Taken, VERSIONS};
 use qianmo_protocol::time::UnixMillis;
 use qianmo_protocol::wire::Wire as _;
 use qianmo_replica::disk::MemoryDisk;
@@ -176,6 +177,20 @@ impl Hub {
         self.replica.sync().unwrap();
     }
 
+    /// A program says which version it speaks: below the minimum it may only upload (A4).
+    fn note_version(&mut self, device: DeviceId, newest: u16) {
+        if newest < self.replica.control().fold().minimum_version() {
+            self.replica.limit_to_upload(device);
+        } else {
+            self.replica.lift_upload_limit(&device);
+        }
+    }
+
+    fn is_too_old(&self, device: &DeviceId) -> bool {
+        let is_full = self.replica.control().fold().may_connect(device, &self.epoch) == Admission::Full;
+        is_full && self.replica.access(device) == Access::UploadOnly
+    }
+
     /// Lets an exchange work until it needs the network; answers the frames to send, and whether the peer is gone.
     fn run(&mut self, exchange: &mut Exchange) -> (Vec<Vec<u8>>, bool) {
         loop {
@@ -303,6 +318,9 @@ struct MemoryLine {
     receiver: MemoryReceiver,
 }
 
+/// With what the hub closed a connection.
+type Closed = Arc<Mutex<Option<CloseCode>>>;
+
 #[derive(Debug)]
 struct MemorySender {
     frames: Option<UnboundedSender<Vec<u8>>>,
@@ -313,6 +331,7 @@ struct MemorySender {
 struct MemoryReceiver {
     frames: UnboundedReceiver<Vec<u8>>,
     reader: FrameReader,
+    closed: Closed,
     bytes: u64,
 }
 
@@ -354,7 +373,10 @@ impl LineReceiver for MemoryReceiver {
                 if let Some(message) = self.reader.next_message().map_err(LinkError::Malformed)? {
                     return Ok(Some(message));
                 }
-                let Some(frame) = self.frames.recv().await else { return Ok(None) };
+                let Some(frame) = self.frames.recv().await else {
+                    let code = *self.closed.lock().unwrap();
+                    return code.map_or(Ok(None), |code| Err(LinkError::Closed { code: Some(code) }));
+                };
                 self.bytes += u64::try_from(frame.len()).unwrap();
                 self.reader.push(&frame);
             }
@@ -394,10 +416,11 @@ impl Network for World {
             let (to_hub, from_tablet) = unbounded_channel();
             let (to_tablet, from_hub) = unbounded_channel();
             let device = DeviceId::from_key(identity.key.verifying_key().as_bytes());
-            tokio::spawn(serve(self.clone(), device, from_tablet, to_tablet));
+            let closed = Closed::default();
+            tokio::spawn(serve(self.clone(), device, from_tablet, to_tablet, Arc::clone(&closed)));
             let line: Box<dyn Line> = Box::new(MemoryLine {
                 sender: MemorySender { frames: Some(to_hub), bytes: 0 },
-                receiver: MemoryReceiver { frames: from_hub, reader: FrameReader::default(), bytes: 0 },
+                receiver: MemoryReceiver { frames: from_hub, reader: FrameReader::default(), closed, bytes: 0 },
             });
             Ok(line)
         })
@@ -410,6 +433,7 @@ async fn serve(
     device: DeviceId,
     mut from_tablet: UnboundedReceiver<Vec<u8>>,
     to_tablet: UnboundedSender<Vec<u8>>,
+    closed: Closed,
 ) {
     let mut exchange = Exchange::respond(device);
     let mut reader = FrameReader::default();
@@ -429,6 +453,9 @@ async fn serve(
                     if let (Message::Pack(pack), Some(spoil)) = (&mut message, &mut hub.spoil) {
                         spoil(pack);
                     }
+                    if let Message::Hello(hello) = &message {
+                        hub.note_version(device, hello.versions.1);
+                    }
                     exchange.handle_message(message).unwrap();
                     let (frames, is_gone) = hub.run(&mut exchange);
                     out.extend(frames);
@@ -445,6 +472,7 @@ async fn serve(
                 if exchange.handle_news(&hub.replica, &fresh) == Taken::Yes {
                     seen = hub.visible.len();
                 }
+                hub.note_version(device, VERSIONS.1);
                 hub.run(&mut exchange).0
             }
         };
@@ -452,6 +480,11 @@ async fn serve(
             if to_tablet.send(frame).is_err() {
                 return;
             }
+        }
+        // Whoever may only upload for good has nothing to stay for.
+        if exchange.is_subscribed() && world.hub().is_too_old(&device) {
+            *closed.lock().unwrap() = Some(CloseCode::IncompatibleVersion);
+            return;
         }
     }
 }

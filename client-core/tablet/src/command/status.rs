@@ -90,8 +90,9 @@ fn troubles(status: &SyncStatus, diagnostics: &Diagnostics, messages: Messages) 
     if let Some(reason) = status.halted {
         lines.push(messages.with("status-halted", &[("reason", reason.message().get(lang).into())]));
     }
-    if status.must_update {
-        lines.push(messages.text("status-must-update"));
+    if let Some(update) = status.update {
+        lines.push(messages.with("status-update", &[("what", update.message().get(lang).into())]));
+        lines.push(next(&messages.text("next-update"), messages));
     }
     if let Some(erased) = &status.erased {
         let time = clock::show(erased.at_ms);
@@ -131,7 +132,7 @@ pub(crate) fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use qianmo_client_core::{Connectivity, HaltReason, PersonRole, SyncFailure, SyncPhase};
+    use qianmo_client_core::{Connectivity, HaltReason, PersonRole, SyncFailure, SyncPhase, UpdateNeed};
     use qianmo_forms::{Label, Lang};
 
     use super::*;
@@ -153,7 +154,7 @@ mod tests {
             }),
             halted: Some(HaltReason::Revoked),
             next_try_ms: None,
-            must_update: true,
+            update: Some(UpdateNeed::UnknownDecision),
             copied: None,
             erased: None,
         };
@@ -184,7 +185,8 @@ mod tests {
             "上次同步没有成功（2025-06-18 09:30）：没有网络",
             "  下一步：已存的都在本机；有网时再运行 qianmo sync，会接着送，不会重复",
             "已停止同步：这台设备已被停用:不再接收数据。要继续使用,请找管理员重新登记",
-            "管理端有新的规定，这个版本读不懂：请升级 qianmo；上传照常",
+            "注意：管理端有新的规定,这个版本读不懂:请升级应用;上传照常",
+            "  下一步：请升级 qianmo",
             "存储空间只剩10.0 MB：请删去不用的文件",
         ];
         assert_eq!(lines(&status, Some(&who), &diagnostics, Messages::new(Lang::Zh)), expected);

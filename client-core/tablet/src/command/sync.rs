@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use qianmo_client_core::{Connectivity, Event, SyncReport};
+use qianmo_client_core::{Connectivity, Event, SyncReport, UpdateNeed};
 use tokio::time::timeout;
 
 use super::status::bytes;
@@ -59,6 +59,16 @@ async fn once(work: &mut Work<'_, '_>, within: Duration) -> Result<(), Failure> 
     {
         work.terminal.say(&erased(notice.records, notice.drafts, notice.unsent, messages))?;
     }
+    if let Some(update) = work.client.status().update {
+        let told = failure::must_update(update, messages);
+        match update {
+            // A script hears it, too: the sync did not bring what is new, and never will.
+            UpdateNeed::MinimumVersion { .. } if report.complete => return Err(told.into()),
+            UpdateNeed::MinimumVersion { .. } | UpdateNeed::UnknownDecision => {
+                told.lines(messages).iter().try_for_each(|line| work.terminal.note(line))?;
+            }
+        }
+    }
     if !report.complete {
         let told = Told::new(Exit::Network, messages.text("sync-incomplete"));
         return Err(told.next(messages.text("next-unreachable")).into());
@@ -93,6 +103,7 @@ async fn watch(work: &mut Work<'_, '_>, within: Option<Duration>) -> Result<(), 
         }
     };
     let mut ended = std::pin::pin!(ended);
+    let mut told = None;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
@@ -103,7 +114,14 @@ async fn watch(work: &mut Work<'_, '_>, within: Option<Duration>) -> Result<(), 
         for line in heard(&event, messages) {
             work.terminal.say(&line)?;
         }
-        if let Some(reason) = work.client.status().halted {
+        let status = work.client.status();
+        // What is written is still sent, so it goes on; but it is said.
+        if let Some(update) = status.update.filter(|update| told != Some(*update)) {
+            told = Some(update);
+            let lines = failure::must_update(update, messages).lines(messages);
+            lines.iter().try_for_each(|line| work.terminal.note(line))?;
+        }
+        if let Some(reason) = status.halted {
             return Err(failure::halted(reason, messages).into());
         }
     }

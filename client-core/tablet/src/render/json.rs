@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use qianmo_client_core::{
     ConflictKind, Delivery, Diagnostics, DraftView, FieldConflict, FieldValue, RecordRow, RecordView, SyncStatus,
-    Whoami, codes::Explanation,
+    UpdateNeed, Whoami, codes::Explanation,
 };
 use serde_json::{Map, Value, json};
 
@@ -137,6 +137,13 @@ pub(crate) fn draft(draft: &DraftView) -> Value {
     })
 }
 
+const fn minimum_version(update: UpdateNeed) -> Option<u16> {
+    match update {
+        UpdateNeed::MinimumVersion { need, .. } => Some(need),
+        UpdateNeed::UnknownDecision => None,
+    }
+}
+
 /// How this device stands.
 pub(crate) fn status(status: &SyncStatus, who: Option<&Whoami>, diagnostics: &Diagnostics) -> Value {
     json!({
@@ -152,7 +159,8 @@ pub(crate) fn status(status: &SyncStatus, who: Option<&Whoami>, diagnostics: &Di
         "last_success_ms": status.last_success_ms,
         "last_failure": status.last_failure.as_ref().map(|failure| &failure.detail),
         "halted": status.halted.map(|reason| reason.message().en),
-        "must_update": status.must_update,
+        "must_update": status.update.is_some(),
+        "minimum_version": status.update.and_then(minimum_version),
         "copied": status.copied.is_some(),
         "erased": status.erased.map(|erased| json!({
             "at_ms": erased.at_ms,
