@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Import(Import),
     Duplicates(Duplicates),
     Bundle(Bundle),
+    Evict(Evict),
+    BringBack(BringBack),
     Forms(Forms),
 }
 
@@ -379,6 +381,24 @@ pub(crate) struct Duplicates {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Evict {
+    #[arg(value_name = "LOGBOOK", required_unless_present_any = ["before", "list"])]
+    pub(crate) logbooks: Vec<String>,
+    #[arg(long, value_name = "YYYY-MM", value_parser = month, conflicts_with = "logbooks")]
+    pub(crate) before: Option<String>,
+    #[arg(long, conflicts_with_all = ["logbooks", "before"])]
+    pub(crate) list: bool,
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BringBack {
+    #[arg(value_name = "LOGBOOK", required = true)]
+    pub(crate) logbooks: Vec<String>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Json,
@@ -529,6 +549,9 @@ mod tests {
         assert_eq!(parse("qianmo list --month ２０２５-01").unwrap_err(), ErrorKind::ValueValidation);
         assert_eq!(parse("qianmo list --limit 0").unwrap_err(), ErrorKind::ValueValidation);
         assert_eq!(parse("qianmo resolve 1a2b f --keep 1 --value x").unwrap_err(), ErrorKind::ArgumentConflict);
+        assert_eq!(parse("qianmo evict").unwrap_err(), ErrorKind::MissingRequiredArgument);
+        assert_eq!(parse("qianmo evict ST01/2025-06 --before 2025-07").unwrap_err(), ErrorKind::ArgumentConflict);
+        assert_eq!(parse("qianmo bring-back").unwrap_err(), ErrorKind::MissingRequiredArgument);
         assert_eq!(parse("qianmo frobnicate").unwrap_err(), ErrorKind::InvalidSubcommand);
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod drafts;
 pub(crate) mod duplicates;
 pub(crate) mod edit;
 pub(crate) mod enroll;
+pub(crate) mod evict;
 pub(crate) mod export;
 pub(crate) mod fill;
 pub(crate) mod forms;

@@ -91,14 +91,14 @@ fn is_about_room(detail: &str) -> bool {
         .any(|sign| detail.contains(sign))
 }
 
-fn store(error: &dyn std::error::Error, messages: Messages) -> Told {
+pub(crate) fn store(error: &dyn std::error::Error, messages: Messages) -> Told {
     let detail = chain(error);
     let next = if is_about_room(&detail) { "next-disk-full" } else { "next-store-failed" };
     Told::new(Exit::Failed, messages.text("error-store")).why(detail).next(messages.text(next))
 }
 
 /// The core is gone in the middle of a command; no command closes it before its end.
-fn closed(messages: Messages) -> Told {
+pub(crate) fn closed(messages: Messages) -> Told {
     Told::new(Exit::Failed, messages.text("error-closed")).next(messages.text("next-store-failed"))
 }
 

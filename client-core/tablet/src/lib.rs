@@ -232,6 +232,8 @@ async fn perform(work: &mut Work<'_, '_>, command: &Command) -> Result<(), Failu
         Command::Sync(asked) => command::sync::run(work, asked).await,
         Command::Status(asked) => command::status::run(work, asked),
         Command::Bundle(asked) => command::bundle::run(work, asked).await,
+        Command::Evict(asked) => command::evict::run(work, asked).await,
+        Command::BringBack(asked) => command::evict::bring_back(work, asked).await,
         Command::Export(asked) => command::export::run(work, asked),
         Command::Import(asked) => command::import::run(work, asked).await,
         Command::Duplicates(asked) => command::duplicates::run(work, asked).await,

@@ -238,3 +238,20 @@ fn folder_that_nothing_names_is_asked_for() {
     assert_eq!(exit, Exit::Usage);
     assert!(String::from_utf8(err).unwrap().contains("next: name a folder with --data"));
 }
+
+#[test]
+fn evict_says_what_it_cannot_let_go_of_and_lists_what_is_gone() {
+    let said = en().run(&["evict", "ST01/2025-06"]);
+    assert_eq!(said.exit, Exit::Failed);
+    assert!(said.err.starts_with("Error: nothing of ST01/2025-06 is on this device\n  next: "), "{}", said.err);
+    let said = zh().run(&["evict", "ST01/2025-06", "ST01/六月"]);
+    assert_eq!(said.exit, Exit::Rejected);
+    assert!(said.err.contains("有2个日志本还不能移走") && said.err.contains("“ST01/六月”不是日志本"), "{}", said.err);
+    let said = zh().run(&["evict", "--before", "2025-01"]);
+    assert_eq!((said.exit, said.out.as_str()), (Exit::Done, ""), "{}", said.err);
+    let said = zh().run(&["evict", "--list", "--json"]);
+    assert_eq!((said.exit, said.out.trim()), (Exit::Done, "[]"), "{}", said.err);
+    let said = en().run(&["bring-back", "ST01/2025-06"]);
+    assert_eq!(said.exit, Exit::Failed);
+    assert!(said.err.contains("was not let go of here") && said.err.contains("qianmo evict --list"), "{}", said.err);
+}

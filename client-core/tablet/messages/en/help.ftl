@@ -203,6 +203,21 @@ help-bundle-import-examples =
     Examples:
       qianmo bundle import /media/usb/st01.qmb
 
+help-evict = Free space on this device: let go of old months; they can be brought back at any time
+help-evict-logbooks = Logbooks such as ST01/2025-06; one goes only when the hub and its backup have all of it
+help-evict-before = All logbooks of months before this one
+help-evict-list = List the logbooks that were let go of
+help-evict-examples =
+    Examples:
+      qianmo evict ST01/2025-06
+      qianmo evict --before 2025-01
+      qianmo evict --list
+help-bring-back = Bring back logbooks that were let go of: the next sync fetches them whole
+help-bring-back-logbooks = Logbooks; see qianmo evict --list
+help-bring-back-examples =
+    Examples:
+      qianmo bring-back ST01/2025-06
+
 help-export = Write records to a file
 help-export-to = Write to this file; standard output if not given
 help-export-format = json or csv; by the file's name if not given, else json

@@ -267,6 +267,28 @@ status-room = Only { $free } free on the disk: remove files you do not need
 status-unreadable-drafts = Drafts this version cannot read: { $count }; update qianmo
 open-repaired = Repaired at opening, every saved record is kept: { $what }
 
+evict-done = { $logbook } is gone from this device; the hub and its backup have it. Bring it back: qianmo bring-back { $logbook }
+evict-none-before = No logbook here is older
+evict-kept = Logbooks that cannot go yet: { $count }
+evict-list-none = No logbook was let go of
+evict-list-next = bring one back: qianmo bring-back LOGBOOK
+bring-back-done = The next sync brings { $logbook } back: qianmo sync
+error-evict-name = “{ $logbook }” is no logbook
+error-evict-directory = { $logbook } is no month's logbook; every device keeps its directories
+error-evict-not-here = nothing of { $logbook } is on this device
+error-evict-not-evicted = { $logbook } was not let go of here
+error-evict-unsettled = { $logbook } has { $count } saves or packs that are not sent or judged yet
+error-evict-unreceipted = the hub has not signed for { $count } packs of { $logbook }
+error-evict-not-backed-up = { $count } packs of { $logbook } are not known to be in the hub's backup
+error-evict-too-many = { $max } logbooks are gone already, and no more can be
+error-evict-busy = a sync is under way
+next-evict-name = name a station and a month, such as ST01/2025-06
+next-evict-list = see what was let go of: qianmo evict --list
+next-evict-sync = run qianmo sync, then try again
+next-evict-backup = sync twice after the hub's next backup, then try again; everything is still here
+next-evict-too-many = bring some back first: qianmo bring-back
+next-evict-busy = try again when it is over
+
 export-done = Records exported: { $count }, without personal data
 export-done-personal = Records exported: { $count }, with personal data: keep it safe
 

@@ -203,6 +203,21 @@ help-bundle-import-examples =
     例子：
       qianmo bundle import /media/usb/st01.qmb
 
+help-evict = 清出本机空间：移走以前的月份，随时可取回
+help-evict-logbooks = 日志本，如 ST01/2025-06；管理端和它的备份里都有的才会移走
+help-evict-before = 早于这个月份的全部日志本
+help-evict-list = 列出已移走的日志本
+help-evict-examples =
+    示例：
+      qianmo evict ST01/2025-06
+      qianmo evict --before 2025-01
+      qianmo evict --list
+help-bring-back = 取回移走的日志本：下次同步时整本取回
+help-bring-back-logbooks = 日志本，见 qianmo evict --list
+help-bring-back-examples =
+    示例：
+      qianmo bring-back ST01/2025-06
+
 help-export = 把记录导出为文件
 help-export-to = 写到这个文件；不写则输出到标准输出
 help-export-format = json 或 csv；不写则看文件名，默认 json

@@ -255,6 +255,28 @@ status-room = 存储空间只剩{ $free }：请删去不用的文件
 status-unreadable-drafts = 有{ $count }份草稿这个版本读不懂：请升级 qianmo
 open-repaired = 打开时已自动修复，已存的记录都在：{ $what }
 
+evict-done = 已从本机移走 { $logbook }；管理端和它的备份里都有，取回用 qianmo bring-back { $logbook }
+evict-none-before = 没有更早的日志本
+evict-kept = 有{ $count }个日志本还不能移走
+evict-list-none = 没有移走过日志本
+evict-list-next = 取回：qianmo bring-back 日志本
+bring-back-done = 下次同步取回 { $logbook }：qianmo sync
+error-evict-name = “{ $logbook }”不是日志本
+error-evict-directory = { $logbook } 不是某个月的日志本；名录每台设备都要留着
+error-evict-not-here = 本机没有 { $logbook } 的内容
+error-evict-not-evicted = { $logbook } 没有从本机移走过
+error-evict-unsettled = { $logbook } 有{ $count }处还没有上传或判断完
+error-evict-unreceipted = { $logbook } 有{ $count }批管理端还没有签收
+error-evict-not-backed-up = { $logbook } 有{ $count }批还不能确定在管理端的备份里
+error-evict-too-many = 已移走{ $max }个日志本，不能再多了
+error-evict-busy = 正在同步
+next-evict-name = 日志本写作 工作站/年-月，如 ST01/2025-06
+next-evict-list = 运行 qianmo evict --list 看移走了哪些
+next-evict-sync = 运行 qianmo sync，再试一次
+next-evict-backup = 等管理端备份之后再同步两次，然后再试；内容都在本机
+next-evict-too-many = 先用 qianmo bring-back 取回几个
+next-evict-busy = 同步完了再试
+
 export-done = 已导出{ $count }条，不含个人信息
 export-done-personal = 已导出{ $count }条，含个人信息，请妥善保管
 
