@@ -84,6 +84,7 @@ pub(crate) enum Command {
     Revoke(Revoke),
     Confirm(Confirm),
     Release(Release),
+    RequireVersion(RequireVersion),
     Stats(Stats),
     Rebuild(Rebuild),
     Export(Export),
@@ -337,6 +338,33 @@ pub(crate) struct Release {
     /// 同一原因代码的全部 Everything held with this code
     #[arg(long, value_name = "CODE")]
     pub(crate) all_of: Option<u16>,
+    /// 输出 JSON Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// 要求平板升级 Require newer programs on tablets
+///
+/// 不带参数:看现在的要求。低于要求的平板照常上传,但不再接收记录,平板上会提示升级应用。
+/// Without arguments: what is required now. Tablets below still upload what they wrote; they receive no
+/// records any more, and tell their person to update.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "The number is a version of the protocol; `qianmo status --json` shows what a tablet speaks.
+
+Examples 示例:
+  qianmo-server require-version            现在要求什么 (what is required)
+  qianmo-server require-version 2
+  qianmo-server require-version --end      取消要求 (no requirement any more)"
+)]
+pub(crate) struct RequireVersion {
+    /// 协议版本 The oldest protocol version that still receives records
+    #[arg(value_name = "N", conflicts_with = "end", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) version: Option<u16>,
+    /// 取消要求 End the requirement
+    #[arg(long)]
+    pub(crate) end: bool,
     /// 输出 JSON Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -597,6 +625,9 @@ mod tests {
             "qianmo-server release 3f0c5a7be0d94c22 --json",
             "qianmo-server release --device 1f0c5a7be0d94c22",
             "qianmo-server release --all-of 283",
+            "qianmo-server require-version --json",
+            "qianmo-server require-version 2",
+            "qianmo-server require-version --end",
             "qianmo-server stats --json",
             "qianmo-server export --to out.jsonl",
             "qianmo-server verify",
@@ -626,6 +657,8 @@ mod tests {
             "qianmo-server release 3f0c5a7be0d94c22 --all-of 283",
             "qianmo-server release --device 1f0c5a7be0d94c22 --all-of 283",
             "qianmo-server release --all-of many",
+            "qianmo-server require-version 0",
+            "qianmo-server require-version 2 --end",
             "qianmo-server export",
             "qianmo-server purge",
             "qianmo-server purge 5b0f0c8f2f6b4c55a3d5e1f7a9c00d12",

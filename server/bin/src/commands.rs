@@ -9,6 +9,7 @@ pub(crate) mod purge;
 pub(crate) mod release;
 pub(crate) mod serve;
 pub(crate) mod store;
+pub(crate) mod versions;
 
 use std::path::{Path, PathBuf};
 

@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::failure::{Exit, Failure};
-use crate::office::PurgeAsked;
+use crate::office::{PurgeAsked, VersionOrder};
 
 /// The socket's name in the data folder.
 pub(crate) const SOCKET_FILE: &str = "admin.sock";
@@ -134,6 +134,11 @@ pub(crate) enum Request {
     Purge(PurgeAsked),
     /// What was erased, and what waits for it.
     Erasures,
+    /// The oldest version whose programs receive records.
+    RequireVersion {
+        /// Shown, set or ended.
+        order: VersionOrder,
+    },
     /// A bundle is to be taken in.
     ImportBundle {
         /// The file; an absolute path.
@@ -381,6 +386,7 @@ mod tests {
                 | Request::PurgePlan(_)
                 | Request::Purge(_)
                 | Request::Erasures
+                | Request::RequireVersion { .. }
                 | Request::ImportBundle { .. }) => Ok(serde_json::to_value(other)?),
             }
         }

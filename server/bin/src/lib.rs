@@ -77,6 +77,7 @@ fn run(cli: Cli, lang: Lang) -> Result<(), Failure> {
         Command::Bundle(args) => commands::bundle::run(&common, &args, lang),
         Command::Purge(args) => commands::purge::run(&common, &args, lang),
         Command::Release(args) => commands::release::run(&common, args, lang),
+        Command::RequireVersion(args) => commands::versions::require(&common, &args, lang),
         Command::Stats(args) => commands::store::stats(&common, &args, lang),
         Command::Rebuild(args) => commands::store::rebuild(&common, &args, lang),
         Command::Export(args) => commands::store::export(&common, &args, lang),

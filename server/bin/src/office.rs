@@ -10,6 +10,7 @@ mod answers;
 mod bundle;
 mod held;
 mod purge;
+mod versions;
 
 use std::fs::OpenOptions;
 use std::io::BufWriter;
@@ -40,6 +41,7 @@ use crate::settings;
 
 pub(crate) use bundle::ImportAnswer;
 pub(crate) use purge::{ErasuresAnswer, PurgeAnswer, PurgeAsked};
+pub(crate) use versions::{VersionAnswer, VersionOrder};
 
 pub(crate) use answers::{BackupAnswer, DeviceAnswer, ExportAnswer, StatsAnswer, TicketAnswer, VerifyAnswer};
 
@@ -153,6 +155,7 @@ enum Deed {
     Stats,
     PurgePlan(PurgeAsked),
     Erasures,
+    RequireVersion(VersionOrder),
 }
 
 impl Job {
@@ -174,6 +177,7 @@ impl Job {
             Request::Purge(asked) => Self::Purge(asked),
             Request::ImportBundle { file } => Self::ImportBundle { file },
             Request::Erasures => Self::OnCore(Deed::Erasures),
+            Request::RequireVersion { order } => Self::OnCore(Deed::RequireVersion(order)),
         }
     }
 }
@@ -309,6 +313,7 @@ fn carry_out(core: &mut HubCore, now: UnixMillis, addresses: &[Address], deed: D
         Deed::Stats => to_value(&stats(core)?),
         Deed::PurgePlan(asked) => to_value(&purge::plan(core, &asked)?),
         Deed::Erasures => to_value(&purge::list(core)?),
+        Deed::RequireVersion(order) => to_value(&versions::require(core, now, order)?),
     }
 }
 

@@ -159,6 +159,29 @@ fn release_says_that_nothing_is_held_and_refuses_what_it_does_not_know() {
 }
 
 #[test]
+fn version_is_required_shown_and_ended_beside_a_running_hub_and_without_one() {
+    let place = Place::new();
+    place.init();
+    for serving in [None, Some(place.serve())] {
+        let none = place.json(&["require-version", "--json"]);
+        assert_eq!((&none["required"], &none["changed"]), (&0.into(), &false.into()));
+        let set = place.json(&["require-version", "1", "--json"]);
+        assert_eq!((&set["required"], &set["changed"]), (&1.into(), &true.into()));
+        let again = place.json(&["require-version", "1", "--json"]);
+        assert_eq!((&again["required"], &again["changed"]), (&1.into(), &false.into()), "nothing is written twice");
+        assert!(place.done(&["require-version"]).contains("at least: 1\nOlder tablets still upload"));
+        let (code, said) = place.fails(&["require-version", "65535"]);
+        assert!(code == 5 && said.contains("this hub speaks 1 to") && said.contains("next: update the hub"), "{said}");
+        let ended = place.json(&["require-version", "--end", "--json"]);
+        assert_eq!((&ended["required"], &ended["changed"]), (&0.into(), &true.into()));
+        if let Some(serving) = serving {
+            let log = serving.terminate();
+            assert!(!log.contains("ERROR"), "{log}");
+        }
+    }
+}
+
+#[test]
 fn backup_of_a_running_hub_verifies_and_restores_into_a_new_epoch() {
     let place = Place::new();
     place.init();

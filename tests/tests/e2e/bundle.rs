@@ -94,7 +94,7 @@ fn cut_changed_foreign_and_misdirected_bundles_are_refused_and_say_what_to_do() 
         let refused = hub.run(&["bundle", "import", broken_path]).refused();
         assert!(refused.err.contains("again") || refused.err.contains("choose"), "{cut}: {refused:#?}");
     }
-    let mut changed = bytes.clone();
+    let mut changed = bytes;
     *changed.last_mut().unwrap() ^= 1;
     std::fs::write(&broken, changed).unwrap();
     hub.run(&["bundle", "import", broken_path]).refused();

@@ -64,7 +64,7 @@ fn in_frames(log: &Path) -> bool {
     }
     disk.sync_dir().unwrap();
     let (log, _) = PackLog::open(Box::new(disk), PackLogConfig::new([0; 16])).unwrap();
-    let found = log.scan_from(ScanFrom::Start).unwrap().any(|found| {
+    log.scan_from(ScanFrom::Start).unwrap().any(|found| {
         let (_, frame) = found.unwrap();
         let entries = match frame.kind {
             FrameKind::Pack => PackFrame::decode(&frame.payload).unwrap().pack.open().unwrap(),
@@ -78,8 +78,7 @@ fn in_frames(log: &Path) -> bool {
             | FrameKind::Unknown(_) => return has(&frame.payload),
         };
         entries.iter().filter_map(|entry| entry.change()).any(|change| has(change.bytes()))
-    });
-    found
+    })
 }
 
 fn none(what: &str, folder: &Path) {
