@@ -15,6 +15,8 @@
 mod bundle;
 #[path = "e2e/erasure.rs"]
 mod erasure;
+#[path = "e2e/evict.rs"]
+mod evict;
 #[path = "e2e/figures.rs"]
 mod figures;
 #[path = "e2e/import.rs"]

@@ -3,7 +3,9 @@
 //! A month goes only when the hub has all of it and a backup of the hub, too; the core decides. Several are tried one by
 //! one, and what cannot go yet is told with what to do.
 
-use qianmo_client_core::EvictError;
+use std::collections::BTreeSet;
+
+use qianmo_client_core::{DeliveryFilter, EvictError, RecordFilter};
 use serde_json::json;
 
 use crate::cli::{BringBack, Evict};
@@ -62,9 +64,17 @@ pub(crate) async fn run(work: &mut Work<'_, '_>, asked: &Evict) -> Result<(), Fa
 
 /// Station months here that are older than a month, oldest first.
 fn older(work: &mut Work<'_, '_>, month: &str) -> Result<Vec<String>, Failure> {
-    let held = work.diagnostics()?.state_digests;
+    let mut held: BTreeSet<String> = work.diagnostics()?.state_digests.into_keys().collect();
+    if work.client.status().waiting > 0 {
+        // What was saved and never sent is in no vector yet, and is told as what must be sent first.
+        let waiting = RecordFilter { delivery: Some(DeliveryFilter::Waiting), ..RecordFilter::default() };
+        work.each(waiting, |row| {
+            held.insert(row.logbook);
+            true
+        })?;
+    }
     let mut older: Vec<(String, String)> = held
-        .into_keys()
+        .into_iter()
         .filter_map(|logbook| Some((logbook.split_once('/')?.1.to_owned(), logbook)))
         .filter(|(of, _)| of.as_str() < month)
         .collect();
