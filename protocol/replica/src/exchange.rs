@@ -15,12 +15,16 @@
 use std::collections::VecDeque;
 
 use qianmo_protocol::ids::{Epoch, HubId, LogbookName, PackHash};
+use qianmo_protocol::limits::PACKS_PER_TURN_MAX;
 use qianmo_protocol::receipt::SignedReceipt;
 use qianmo_protocol::session::message::{Ack, Bye, Message, Refuse};
 use qianmo_protocol::session::{Effect, Opening, Session, SessionError, StoreOutcome, Taken, Tally, Toward};
 use qianmo_protocol::vector::Selection;
 
 use crate::replica::{Replica, ReplicaError};
+
+/// Receipts of one turn that are looked at: a sender shows at most one for each pack.
+pub const RECEIPTS_PER_TURN_MAX: usize = PACKS_PER_TURN_MAX;
 
 /// What an exchange has for its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +77,8 @@ pub struct Exchange {
     outputs: VecDeque<Output>,
     /// Packs of the peer's present turn: what a hub gives receipts for.
     stored: Vec<(PackHash, u64)>,
+    /// Receipts of the peer's present turn.
+    receipts: usize,
 }
 
 impl Exchange {
@@ -88,7 +94,7 @@ impl Exchange {
     }
 
     const fn over(session: Session, toward: Toward) -> Self {
-        Self { session, toward, waiting: Waiting::No, outputs: VecDeque::new(), stored: Vec::new() }
+        Self { session, toward, waiting: Waiting::No, outputs: VecDeque::new(), stored: Vec::new(), receipts: 0 }
     }
 
     /// Takes one message. Only while the last [`Exchange::pump`] was [`Pump::Quiet`].
@@ -96,6 +102,9 @@ impl Exchange {
     /// # Errors
     /// [`SessionError`]: close the connection.
     pub fn handle_message(&mut self, message: Message) -> Result<(), SessionError> {
+        if matches!(message, Message::Hello(_) | Message::Welcome(_) | Message::Vectors(_) | Message::Push { .. }) {
+            self.receipts = 0;
+        }
         self.session.handle_message(message)
     }
 
@@ -126,7 +135,13 @@ impl Exchange {
                     return Ok(Pump::AwaitsJudge);
                 }
                 Effect::Beacon(beacon) => replica.take_beacon(&beacon)?,
-                Effect::Receipt(receipt) => replica.take_receipt(receipt)?,
+                Effect::Receipt(receipt) => {
+                    // What lies beyond is dropped: nobody sends more, and on a hub they only advise.
+                    self.receipts = self.receipts.saturating_add(1);
+                    if self.receipts <= RECEIPTS_PER_TURN_MAX {
+                        replica.take_receipt(receipt)?;
+                    }
+                }
                 Effect::Acked(ack) => self.outputs.push_back(Output::Acked(ack)),
                 Effect::Refused(refuse) => {
                     // Another tablet's word ends nothing: only what the hub refuses is packed again.

@@ -7,6 +7,7 @@ use qianmo_protocol::limits::{ITEMS_PER_MESSAGE_MAX, PACK_ENTRIES_MAX, PACKS_PER
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::session::Shelf as _;
 use qianmo_protocol::vector::LogTrees as _;
+use qianmo_replica::replica::CODE_WAITS;
 
 use super::{HubCore, HubError, SessionId};
 
@@ -38,6 +39,11 @@ impl HubCore {
             } else {
                 held.extend(self.held_in(name, pack));
             }
+            let known: BTreeSet<ChangeHash> = held.iter().map(|(change, _)| *change).collect();
+            let waiting = self.waiting_in(name, pack)?;
+            held.extend(
+                waiting.into_iter().filter(|change| !known.contains(change)).map(|change| (change, CODE_WAITS)),
+            );
             packs.insert(*pack);
             if packs.len() >= PACKS_PER_TURN_MAX || held.len() >= HELD_PER_RECEIPT {
                 receipts.push(self.receipt(core::mem::take(&mut packs), core::mem::take(&mut held))?);
@@ -55,6 +61,22 @@ impl HubCore {
         let commit = self.replica.durable_commit().0;
         let receipt = Receipt { hub: self.hub, epoch: self.epoch, commit, packs, verdict };
         Ok(SignedReceipt::sign(&self.org, &self.signing, receipt)?)
+    }
+
+    /// Changes of a judged pack on which the gate has not spoken: they did not pass, and a receipt that left them out would
+    /// say that they did (A2).
+    fn waiting_in(&self, name: &LogbookName, hash: &PackHash) -> Result<Vec<ChangeHash>, HubError> {
+        if !self.replica.has_waiting_changes() {
+            return Ok(Vec::new());
+        }
+        let Some(pack) = self.replica.pack(name, hash) else { return Ok(Vec::new()) };
+        let mut waiting = Vec::new();
+        for entry in pack.open().unwrap_or_default() {
+            if self.replica.is_change_waiting(&entry.doc(), &entry.hash())? {
+                waiting.push(entry.hash());
+            }
+        }
+        Ok(waiting)
     }
 
     /// What the control log holds of a pack that was judged before.

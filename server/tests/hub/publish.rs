@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use qianmo_protocol::control::{Carrier, Decision, QuarantineScope, Role as GrantRole};
+use qianmo_protocol::ids::{Code, LogbookName};
 use qianmo_protocol::receipt::Verdict;
 use qianmo_protocol::review::{ReviewKind, ReviewStatus};
+use qianmo_protocol::session::Shelf;
+use qianmo_protocol::time::Month;
 use qianmo_replica::disk::{Disk as _, MemoryDisk};
-use qianmo_replica::replica::{Delivery, RecordFilter};
+use qianmo_replica::replica::{CODE_WAITS, Delivery, RecordFilter};
 use qianmo_server::hub::{CODE_MONTH_AHEAD, CODE_TOO_MANY_FAILURES};
 
 use crate::world::{World, assert_same_states, june, month};
@@ -58,16 +61,40 @@ fn receipt_names_what_is_held_also_when_the_pack_is_sent_again() {
     tablet_a.replica.seal(now, 3, &mut world.rng).unwrap();
     tablet_a.replica.sync().unwrap();
     let unreceipted = tablet_a.replica.unreceipted().unwrap();
-    let packs: Vec<_> = unreceipted
-        .iter()
-        .map(|(name, hash)| qianmo_protocol::session::Shelf::pack(&tablet_a.replica, name, hash).unwrap())
-        .collect();
+    let packs: Vec<_> =
+        unreceipted.iter().map(|(name, hash)| Shelf::pack(&tablet_a.replica, name, hash).unwrap()).collect();
     world.meet(&mut tablet_a);
     let verdicts = receipts_for(&mut world, &tablet_a, packs);
     assert_eq!(verdicts.len(), 1);
     let Verdict::Held(held) = &verdicts[0] else { panic!("nothing held") };
     assert_eq!(held.iter().map(|(_, code)| *code).collect::<Vec<_>>(), [CODE_NO_ROLE]);
     assert_eq!(quarantines(&world).len(), 1, "published once");
+}
+
+/// What is left out of a receipt's list passed, and binds a restored hub: a change that the gate was never asked about is
+/// no such thing.
+#[test]
+fn receipt_names_what_waits_for_a_held_change() {
+    let mut world = World::new(15);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let elsewhere = LogbookName::StationMonth(Code::new("ST02").unwrap(), Month::new(2025, 6).unwrap());
+    let visit = world.file_in(&mut tablet_a, &elsewhere, "支援邻站");
+    world.edit(&mut tablet_a, visit, "content", "支援邻站,已改");
+    let now = world.now();
+    tablet_a.replica.seal(now, 3, &mut world.rng).unwrap();
+    tablet_a.replica.sync().unwrap();
+    let unreceipted = tablet_a.replica.unreceipted().unwrap();
+    let packs: Vec<_> =
+        unreceipted.iter().map(|(name, hash)| Shelf::pack(&tablet_a.replica, name, hash).unwrap()).collect();
+    let entries: usize = packs.iter().map(|pack| pack.open().unwrap().len()).sum();
+    // The first time the packs are judged; the second time they were.
+    for _ in 0..2 {
+        let verdicts = receipts_for(&mut world, &tablet_a, packs.clone());
+        let [Verdict::Held(held)] = verdicts.as_slice() else { panic!("nothing held: {verdicts:?}") };
+        assert_eq!(held.len(), entries, "nothing of it passed: {held:?}");
+        let waiting = held.iter().filter(|(_, code)| *code == CODE_WAITS).count();
+        assert_eq!(waiting, 1, "the edit waits for the record: {held:?}");
+    }
 }
 
 /// Opens a session by hand, sends packs and gives back what the receipts say.

@@ -49,6 +49,7 @@ pub(super) fn open(
         visible: Vec::new(),
         control_news: false,
         waits: super::judge::Waits::default(),
+        shown: super::receipts::Shown::default(),
         upload_only: BTreeSet::new(),
         failed: std::sync::OnceLock::new(),
     };

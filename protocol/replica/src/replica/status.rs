@@ -7,15 +7,14 @@ use std::collections::BTreeSet;
 
 use qianmo_protocol::beacon::Beacon;
 use qianmo_protocol::ids::{ChangeHash, DocId, PackHash};
-use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
+use qianmo_protocol::receipt::{Receipt, Verdict};
 use qianmo_protocol::session::Shelf;
 use qianmo_protocol::wire::Wire;
 
 use super::absorb::{Standing, StandingChange};
 use super::shelf::BEACON_KEY;
-use super::{Payload, Replica, ReplicaError, Role};
+use super::{Replica, ReplicaError, Role};
 use crate::overlay::decode;
-use crate::pack_log::FrameKind;
 use crate::rows::{self, ChangePlace, NamedPack, PackRow, ReceiptRow};
 
 /// Where the work of this device in a record is, worst first.
@@ -182,46 +181,6 @@ impl Replica {
     #[must_use]
     pub fn newest_beacon(&self) -> Option<Beacon> {
         self.beacon().map(|signed| *signed.content())
-    }
-
-    /// Takes a hub's receipt, if a hub of this organisation signed it: one given here, or on a restored hub one that a device
-    /// kept. Not durable before [`Replica::sync`]. One that is known is not taken again.
-    ///
-    /// # Errors
-    /// [`ReplicaError`] when the store fails.
-    pub fn take_receipt(&mut self, signed: SignedReceipt) -> Result<(), ReplicaError> {
-        if signed.verify_in(self.control.fold()).is_err() || self.is_receipt_known(&signed)? {
-            return Ok(());
-        }
-        let bytes = signed.encode();
-        self.append(FrameKind::Receipt, &bytes, Payload::Receipt(Box::new(signed))).map(|_| ())
-    }
-
-    fn is_receipt_known(&self, signed: &SignedReceipt) -> Result<bool, ReplicaError> {
-        // It is kept under each of its packs, so any of them shows it.
-        let Some(pack) = signed.content().packs.first() else { return Ok(true) };
-        Ok(self.receipts_naming(pack)?.contains(signed))
-    }
-
-    /// Signed receipts that name a pack, oldest first.
-    pub(super) fn receipts_naming(&self, pack: &PackHash) -> Result<Vec<SignedReceipt>, ReplicaError> {
-        let mut receipts = Vec::new();
-        for (key, value) in self.index.scan_all(&rows::receipts_of(pack))? {
-            let pointer: rows::PointerRow = decode(&key, &value)?;
-            let frame = self.log.read(&pointer.0)?;
-            let receipt = SignedReceipt::decode(&frame.payload);
-            receipts.push(receipt.map_err(|error| self.frame_error(pointer.0.commit, error))?);
-        }
-        Ok(receipts)
-    }
-
-    /// Whether a hub of this organisation, in whatever epoch, signed that a change of a pack passed (A2): what it said so
-    /// of is never judged again. Other changes of the pack may have been held.
-    ///
-    /// # Errors
-    /// [`ReplicaError`] when the store cannot be read.
-    pub fn former_receipt_passed_change(&self, pack: &PackHash, change: &ChangeHash) -> Result<bool, ReplicaError> {
-        Ok(self.receipts_naming(pack)?.iter().any(|receipt| receipt.content().is_passed(change)))
     }
 
     /// Takes a beacon, if a hub of this organisation signed it and it is newer than the one known. Not durable before

@@ -57,6 +57,12 @@ impl Waits {
 }
 
 impl Replica {
+    /// Whether changes wait for one they depend on.
+    #[must_use]
+    pub fn has_waiting_changes(&self) -> bool {
+        !self.waits.all.is_empty()
+    }
+
     /// Reads from the index what waits.
     pub(in crate::replica) fn load_waits(&mut self) -> Result<(), ReplicaError> {
         self.waits = Waits::default();
