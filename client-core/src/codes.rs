@@ -108,6 +108,7 @@ const fn carrier_words(code: u16) -> (Words, Words) {
             ("作决定时还没有收到授权", "The decision was made before the right was known here"),
             ("请先同步,再重新作一次决定", "Sync first, then decide again"),
         ),
+        271 => (("这份内容放在了别的日志本里", "It was put into another logbook than its record lives in"), ASK_ADMIN),
         270 => (("这条改动接着别的设备的编号写", "The change goes on with another device's numbering"), ASK_ADMIN),
         280 => (
             (
@@ -347,7 +348,7 @@ mod tests {
         let mut codes: Vec<u16> = MATCHES.into_iter().flat_map(matched).collect();
         assert!(codes.len() > 50 && codes.contains(&76) && codes.contains(&264), "{codes:?}");
         codes.extend(CONSTANTS.into_iter().flat_map(named));
-        assert!([0, 270, 280, 281, 282, 283, 284, 285].iter().all(|code| codes.contains(code)), "{codes:?}");
+        assert!([0, 270, 271, 280, 281, 282, 283, 284, 285].iter().all(|code| codes.contains(code)), "{codes:?}");
         codes.extend(refusals());
         let (unknown, unnamed) = (explain(9_999), explain(799));
         for code in codes {

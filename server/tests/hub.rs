@@ -14,6 +14,8 @@
 mod admin;
 #[path = "hub/epochs.rs"]
 mod epochs;
+#[path = "hub/misplaced.rs"]
+mod misplaced;
 #[path = "hub/publish.rs"]
 mod publish;
 #[path = "hub/purge.rs"]

@@ -54,7 +54,6 @@ mod judge;
 mod open;
 mod packs;
 mod read;
-mod receipts;
 mod repack;
 mod review;
 mod rewrite;
@@ -64,11 +63,10 @@ mod write;
 
 pub use base::Base;
 pub use evict::{EvictError, EvictHold, Foreign};
-pub use judge::{CODE_NOT_OWNER, CODE_WAITS, HeldChange, HeldPart, JudgeReport, Word};
+pub use judge::{CODE_MISPLACED, CODE_NOT_OWNER, CODE_WAITS, HeldChange, HeldPart, JudgeReport, Word};
 pub use open::OpenReport;
 pub use packs::Taken;
 pub use read::{ConflictView, HistoryView, PAGE_RECORDS_MAX, RecordDetail, RecordFilter, RecordPage, RecordRow};
-pub use receipts::RECEIPTS_PER_PACK_MAX;
 pub use repack::GivenUp;
 pub use review::ReviewView;
 pub use rewrite::{COMPACT_BYTES_MIN, COMPACT_PERCENT, ErasedPart, ErasureReach, RewriteTotals, Upkeep, refers_to};
@@ -262,8 +260,6 @@ pub struct Replica {
     pub(crate) control_news: bool,
     /// Documents with changes that wait for one they depend on.
     pub(crate) waits: judge::Waits,
-    /// Receipts that were shown since the last [`Replica::sync`].
-    pub(crate) shown: receipts::Shown,
     /// Devices that may only upload while their program is older than the control log's minimum version (A4).
     pub(crate) upload_only: BTreeSet<DeviceId>,
     /// Set when an index read failed while answering a call that cannot fail; the next `sync` reports it.
@@ -330,7 +326,6 @@ impl Replica {
             return Err(RowError::Earlier { said: failure.clone() }.into());
         }
         if self.appended.is_empty() {
-            self.shown.forget();
             return Ok(self.log.durable_commit());
         }
         let durable = self.log.sync()?;
@@ -342,7 +337,6 @@ impl Replica {
                 self.index.commit(&pointer)?;
             }
         }
-        self.shown.forget();
         Ok(durable)
     }
 

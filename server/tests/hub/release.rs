@@ -17,7 +17,7 @@ use crate::world::{Tablet, World, assert_same_states, june, month};
 
 const CODE_NO_ROLE: u16 = 261;
 const CODE_OUT_OF_SCOPE: u16 = 262;
-const CODE_WRONG_LOGBOOK: u16 = 41;
+const CODE_MESSAGE: u16 = 61;
 
 fn elsewhere(number: u8) -> LogbookName {
     LogbookName::StationMonth(Code::new("ST02").unwrap(), Month::new(2025, number).unwrap())
@@ -173,26 +173,26 @@ fn released_content_is_shown_everywhere_with_what_depended_on_it() {
     let mut world = World::new(46);
     let mut tablet_a = world.enrol("P01", GrantRole::Technician);
     let mut tablet_b = world.enrol("P02", GrantRole::Technician);
-    let visit = world.file_naming(&mut tablet_a, &june(), &month(5), "记错了月份");
-    world.edit(&mut tablet_a, visit, "content", "记错了月份,已改");
+    let visit = world.file_talking(&mut tablet_a, &june(), "多说了一句");
+    world.edit(&mut tablet_a, visit, "content", "多说了一句,已改");
     world.meet(&mut tablet_a);
     world.meet(&mut tablet_b);
     let held: Vec<_> = world.core.held().unwrap().into_iter().filter(|row| row.doc == Some(visit)).collect();
-    assert_eq!((held.len(), held[0].code, held[0].what), (1, CODE_WRONG_LOGBOOK, HeldWhat::Content));
+    assert_eq!((held.len(), held[0].code, held[0].what), (1, CODE_MESSAGE, HeldWhat::Content));
     assert_eq!(held[0].device, Some(tablet_a.device()));
     for replica in [world.core.replica(), &tablet_b.replica] {
         assert_eq!(content(replica, &visit), None);
     }
     let now = world.now();
-    world.core.release(now, &ReleaseOrder::Code(CODE_WRONG_LOGBOOK)).unwrap();
+    world.core.release(now, &ReleaseOrder::Code(CODE_MESSAGE)).unwrap();
     world.meet(&mut tablet_a);
     world.meet(&mut tablet_b);
     for replica in [world.core.replica(), &tablet_a.replica, &tablet_b.replica] {
-        assert_eq!(content(replica, &visit), text("记错了月份,已改"));
+        assert_eq!(content(replica, &visit), text("多说了一句,已改"));
     }
     assert_same_states(&[&tablet_a.replica, &tablet_b.replica, world.core.replica()]);
     world.restart().unwrap();
-    assert_eq!(content(world.core.replica(), &visit), text("记错了月份,已改"));
+    assert_eq!(content(world.core.replica(), &visit), text("多说了一句,已改"));
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn content_from_before_a_restore_waits_for_the_administrator() {
     let mut tablet_b = world.enrol("P02", GrantRole::Technician);
     world.meet(&mut tablet_a);
     let backup = world.image();
-    let visit = world.file_naming(&mut tablet_a, &june(), &month(5), "旧版本放行过");
+    let visit = world.file_talking(&mut tablet_a, &june(), "旧版本放行过");
     let now = world.now();
     tablet_a.replica.seal(now, 3, &mut world.rng).unwrap();
     tablet_a.replica.sync().unwrap();
@@ -264,7 +264,7 @@ fn content_from_before_a_restore_waits_for_the_administrator() {
     world.meet(&mut tablet_a);
     assert_eq!(world.core.counters().quarantines, 0, "nobody else is told");
     let held: Vec<_> = world.core.held().unwrap().into_iter().filter(|row| row.doc == Some(visit)).collect();
-    assert_eq!((held.len(), held[0].what, held[0].code), (1, HeldWhat::Undecided, CODE_WRONG_LOGBOOK));
+    assert_eq!((held.len(), held[0].what, held[0].code), (1, HeldWhat::Undecided, CODE_MESSAGE));
     world.restart().unwrap();
     assert_eq!(world.core.held().unwrap().iter().filter(|row| row.what == HeldWhat::Undecided).count(), 1);
     let now = world.now();
@@ -287,7 +287,7 @@ fn content_that_a_former_epoch_signed_for_is_not_held_again() {
     world.meet(&mut tablet_a);
     let backup = world.image();
     let (hub, epoch) = (world.core.hub(), world.core.epoch());
-    let visit = world.file_naming(&mut tablet_a, &june(), &month(5), "旧版本放行过");
+    let visit = world.file_talking(&mut tablet_a, &june(), "旧版本放行过");
     let now = world.now();
     tablet_a.replica.seal(now, 3, &mut world.rng).unwrap();
     tablet_a.replica.sync().unwrap();

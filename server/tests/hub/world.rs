@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ed25519_dalek::SigningKey;
-use qianmo_protocol::change::{ActorId, Scalar};
+use qianmo_protocol::change::{ActorId, RawChange, Scalar};
 use qianmo_protocol::close_code::CloseCode;
 use qianmo_protocol::control::{Replaces, SignedEntry};
 use qianmo_protocol::control::{Role as GrantRole, Scope};
 use qianmo_protocol::handshake::{Address, EnrolAsk, EnrolRefusal, Ticket};
 use qianmo_protocol::ids::{Code, DeviceId, DocId, Epoch, LogbookName, OrgId};
-use qianmo_protocol::record::{FieldEdit, FieldPath, Origin, RecordRoot, create, edit};
+use qianmo_protocol::record::{AuthoredChange, FieldEdit, FieldPath, Origin, RecordRoot, create, edit};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
 use qianmo_protocol::session::message::{Bye, FrameReader, Message};
 use qianmo_protocol::session::{Opening, Stay, Tally, Toward};
@@ -348,19 +348,29 @@ impl World {
 
     /// Files a record in a logbook and hands it in, as one act.
     pub(crate) fn file_in(&mut self, tablet: &mut Tablet, name: &LogbookName, content: &str) -> DocId {
-        self.file_naming(tablet, name, name, content)
+        self.file_as(tablet, name, content, |change| change)
     }
 
     /// Files a record whose first change names `home`; where that is not `name`, its content fails the gate.
-    pub(crate) fn file_naming(
+    /// A visit whose first change says something beside it, as no program of ours writes it: its content does not pass.
+    pub(crate) fn file_talking(&mut self, tablet: &mut Tablet, name: &LogbookName, content: &str) -> DocId {
+        self.file_as(tablet, name, content, |authored| {
+            let mut expanded = automerge::Change::from_bytes(authored.change.bytes().to_vec()).unwrap().decode();
+            expanded.message = Some("hello".to_owned());
+            let bytes = automerge::Change::from(expanded).raw_bytes().to_vec();
+            AuthoredChange { change: RawChange::parse(&bytes).unwrap() }
+        })
+    }
+
+    fn file_as(
         &mut self,
         tablet: &mut Tablet,
         name: &LogbookName,
-        home: &LogbookName,
         content: &str,
+        written: impl FnOnce(AuthoredChange) -> AuthoredChange,
     ) -> DocId {
         let origin = self.origin(tablet);
-        let logbook = home.id(&self.org());
+        let logbook = name.id(&self.org());
         let root = RecordRoot {
             form: Code::new("visit").unwrap(),
             form_version: 1,
@@ -373,7 +383,7 @@ impl World {
             ("content".to_owned(), Scalar::Text(content.to_owned())),
             ("satisfaction".to_owned(), Scalar::Int(4)),
         ]);
-        let record = create(&origin, &root, &fields, &BTreeMap::new()).unwrap();
+        let record = written(create(&origin, &root, &fields, &BTreeMap::new()).unwrap());
         let doc = record.change.doc_id_if_root().unwrap();
         let heads = BTreeSet::from([record.change.hash()]);
         let submit = self.event(tablet, doc, name, ReviewKind::Submit, heads);

@@ -67,7 +67,7 @@ impl Replica {
         self.book(&frame.logbook).unsealed += 1;
         for (index, entry) in (0u16..).zip(&frame.entries) {
             let place = ChangePlace::Local { frame: *pointer, index };
-            self.put_change(entry, place, rows::CONTENT_PASSED)?;
+            self.put_change(&frame.logbook, entry, place, rows::CONTENT_PASSED)?;
         }
         for doc in docs {
             self.refresh_document(&doc, &frame.logbook, pointer.commit.0)?;
@@ -191,8 +191,11 @@ impl Replica {
         let entries = self.entries_of(name, hash)?;
         let mut docs = BTreeSet::new();
         for (index, entry) in (0u16..).zip(entries.iter()) {
+            if self.is_misplaced(entry, name)? {
+                continue;
+            }
             let (content, carrier) = findings.get(&index).map_or((0, 0), |finding| (finding.content, finding.carrier));
-            self.put_change(entry, ChangePlace::Pack { pack: *hash, index }, content)?;
+            self.put_change(name, entry, ChangePlace::Pack { pack: *hash, index }, content)?;
             self.index.put_raw(rows::carrier(&entry.hash(), hash), carrier.to_be_bytes().to_vec());
             docs.insert(entry.doc());
         }
@@ -223,12 +226,33 @@ impl Replica {
         Ok(())
     }
 
-    fn put_change(&mut self, entry: &Entry, place: ChangePlace, content: u16) -> Result<(), ReplicaError> {
+    /// Whether an entry is of a document that lives in another logbook. Such an entry stands in its pack and nowhere else: a
+    /// device that may write somewhere must not touch what lives elsewhere. A document's home is what its root names, and
+    /// nothing changes it.
+    pub(super) fn is_misplaced(&self, entry: &Entry, name: &LogbookName) -> Result<bool, ReplicaError> {
+        let Some(change) = entry.change() else { return Ok(false) };
+        if change.doc_id_if_root() == Some(entry.doc()) {
+            return Ok(home_named(change).is_some_and(|home| home != name.id(&self.org)));
+        }
+        let row = self.index.get::<DocRow>(&rows::doc(&entry.doc()))?;
+        Ok(row.is_some_and(|row| row.kind != DocKind::Unknown && row.logbook != *name))
+    }
+
+    fn put_change(
+        &mut self,
+        name: &LogbookName,
+        entry: &Entry,
+        place: ChangePlace,
+        content: u16,
+    ) -> Result<(), ReplicaError> {
         let Some(change) = entry.change() else { return Ok(()) };
         let (doc, hash) = (entry.doc(), entry.hash());
         let key = rows::change(&doc, &hash);
         let known = self.index.get::<ChangeRow>(&key)?;
-        if let Some(known @ ChangeRow { place: ChangePlace::Pack { .. }, .. }) = known {
+        if let Some(known @ ChangeRow { place: ChangePlace::Pack { pack, .. }, .. }) = known
+            // A copy that came in another logbook, before the root said where the document lives, is no place to read from.
+            && self.index.has(&rows::pack(&name.id(&self.org), &pack))?
+        {
             return self.accept_later((&doc, &hash), known, content);
         }
         let deps = change.head().deps.clone();
@@ -393,16 +417,33 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let key = rows::doc(doc);
         let old = self.index.get::<DocRow>(&key)?;
+        // Once the root is here, nothing moves the document.
+        let settled = old.as_ref().filter(|row| row.kind != DocKind::Unknown).map(|row| row.logbook.clone());
+        let name = &settled.unwrap_or_else(|| name.clone());
+        if let Some(left) = old.as_ref().filter(|row| row.logbook != *name) {
+            let (from, part) = (left.logbook.clone(), left.part);
+            let book = self.book(&from);
+            book.state = book.state.minus(part);
+            let row = rows::LogbookRow { state: book.state };
+            self.index.put(rows::logbook(&from), &row);
+        }
+        let old = match old {
+            Some(row) if row.logbook == *name => Some(row),
+            Some(_) | None => None,
+        };
         if old.is_none() {
             // What stands in the document follows from its logbook, too: that must be known before.
             let (kind, part) = (DocKind::Unknown, StateDigest::EMPTY);
             self.index.put(key.clone(), &DocRow { logbook: name.clone(), kind, part, touched: commit });
         }
         let standing = self.standing_of(doc)?;
-        let part = standing.digest_part(doc);
         let old_part = old.as_ref().map_or(StateDigest::EMPTY, |row| row.part);
         let known = old.map_or(DocKind::Unknown, |row| row.kind);
         let kind = if known == DocKind::Unknown { self.kind_of(doc, &standing)? } else { known };
+        // Who holds the root knows better where the document is; whoever does not must not differ from them here. A root
+        // that was erased is known to all.
+        let is_homeless = kind == DocKind::Unknown && !self.is_root_erased(doc);
+        let part = if is_homeless { StateDigest::EMPTY } else { standing.digest_part(doc) };
         match &kind {
             DocKind::Record { created_at, .. } if standing.is_given_up => {
                 self.index.delete(rows::record_by_time(*created_at, doc));
@@ -424,6 +465,13 @@ impl Replica {
         self.touched.insert(*doc);
         self.waits.touch(doc);
         Ok(())
+    }
+
+    fn is_root_erased(&self, doc: &DocId) -> bool {
+        self.control.fold().purges().any(|(_, purge)| match purge.target {
+            PurgeTarget::Hash { change, doc: of } => of == *doc && DocId::from_root(&change) == *doc,
+            PurgeTarget::Document { doc: of, .. } => of == *doc,
+        })
     }
 
     fn kind_of(&self, doc: &DocId, standing: &Standing) -> Result<DocKind, ReplicaError> {
@@ -478,6 +526,12 @@ impl Replica {
         let mut best = Carriage::Excluded;
         for (key, _) in self.index.scan_all(&rows::carriers_of(change))? {
             let Some(pack) = rows::tail::<32>(&key).map(PackHash) else { continue };
+            if let Some(home) = home
+                && !self.index.has(&rows::pack(&home.id(&self.org), &pack))?
+            {
+                // It came in another logbook before the root said where the document lives.
+                continue;
+            }
             if self.is_pack_excluded(home, &pack)? {
                 if best == Carriage::Excluded && self.index.has(&rows::due(&pack))? {
                     best = Carriage::Unsent;
@@ -669,4 +723,12 @@ impl Standing {
         }
         StateDigest::of_document(doc, &heads, &held)
     }
+}
+
+/// The logbook that a root names; `None` for what is no root that could be read.
+fn home_named(change: &RawChange) -> Option<LogbookId> {
+    if let Ok(event) = ReviewEvent::from_change(change) {
+        return Some(event.logbook);
+    }
+    Document::from_changes([change.clone()]).ok().map(|document| document.root().logbook)
 }

@@ -35,6 +35,8 @@ pub(crate) use later::Waits;
 /// Not a failure: the change depends on one that is held or missing, and is judged when that comes. Outside the codes of
 /// content and carrier, which end at 511.
 pub const CODE_WAITS: u16 = u16::MAX;
+/// The pack is of another logbook than the document lives in.
+pub const CODE_MISPLACED: u16 = 271;
 /// The pack's device does not own the actor (R6).
 pub const CODE_NOT_OWNER: u16 = 270;
 
@@ -203,6 +205,10 @@ impl Replica {
         entry: &PackEntry,
     ) -> Result<(u16, u16), ReplicaError> {
         let Some(change) = entry.change() else { return Ok((CONTENT_PASSED, 0)) };
+        // Not a fault of the change: its author's own pack carries it in its place.
+        if self.is_misplaced(entry, &bench.named.logbook)? {
+            return Ok((CONTENT_PASSED, CODE_MISPLACED));
+        }
         let (doc, hash) = (entry.doc(), entry.hash());
         let known = self.index.get::<ChangeRow>(&rows::change(&doc, &hash))?;
         let known_failure = known.map(|row| row.content).filter(|code| !matches!(*code, CONTENT_PASSED | CODE_WAITS));
