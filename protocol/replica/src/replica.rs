@@ -333,7 +333,9 @@ impl Replica {
             if let Some(payload) = payload {
                 self.absorb(&pointer, payload)?;
             }
-            if self.appended.is_empty() || self.index.pending_rows() > BATCH_ROWS {
+            // A frame that was absorbed already has its rows among the pending ones: no batch ends before it.
+            let is_behind = self.appended.front().is_some_and(|(_, payload)| payload.is_none());
+            if self.appended.is_empty() || (!is_behind && self.index.pending_rows() > BATCH_ROWS) {
                 self.index.commit(&pointer)?;
             }
         }
