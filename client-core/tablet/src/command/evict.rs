@@ -165,7 +165,7 @@ mod tests {
             EvictError::Closed,
         ];
         for lang in Lang::ALL {
-            let mut whats = std::collections::BTreeSet::new();
+            let mut whats = BTreeSet::new();
             for error in &all {
                 let told = told(error, Messages::new(lang));
                 let text = told.lines(Messages::new(lang)).join("\n");
