@@ -281,7 +281,7 @@ mod tests {
         view.held_here = vec![qianmo_client_core::codes::explain(60)];
         view.unshown = 2;
         let zh = shown(&view, Lang::Zh);
-        assert!(zh.contains("  代码60：解决冲突的改动不合规则；只是本机这样判断，等管理端判断后再显示"), "{zh}");
+        assert!(zh.contains("  代码60：解决冲突的改动不合规则；只是本机这样判断，管理端没有这么说。请先同步"), "{zh}");
         assert!(zh.contains("  有2处改动此版本无法显示：请升级 qianmo，升级后自动显示；内容没有丢"), "{zh}");
         let en = shown(&view, Lang::En);
         assert!(en.contains("only this device says so"), "{en}");
