@@ -54,6 +54,7 @@ mod judge;
 mod open;
 mod packs;
 mod read;
+mod receipts;
 mod repack;
 mod review;
 mod rewrite;
@@ -67,6 +68,7 @@ pub use judge::{CODE_MISPLACED, CODE_NOT_OWNER, CODE_WAITS, HeldChange, HeldPart
 pub use open::OpenReport;
 pub use packs::Taken;
 pub use read::{ConflictView, HistoryView, PAGE_RECORDS_MAX, RecordDetail, RecordFilter, RecordPage, RecordRow};
+pub use receipts::RECEIPTS_PER_PACK_MAX;
 pub use repack::GivenUp;
 pub use review::ReviewView;
 pub use rewrite::{COMPACT_BYTES_MIN, COMPACT_PERCENT, ErasedPart, ErasureReach, RewriteTotals, Upkeep, refers_to};
@@ -260,6 +262,8 @@ pub struct Replica {
     pub(crate) control_news: bool,
     /// Documents with changes that wait for one they depend on.
     pub(crate) waits: judge::Waits,
+    /// Receipts that were shown since the last [`Replica::sync`].
+    pub(crate) shown: receipts::Shown,
     /// Devices that may only upload while their program is older than the control log's minimum version (A4).
     pub(crate) upload_only: BTreeSet<DeviceId>,
     /// Set when an index read failed while answering a call that cannot fail; the next `sync` reports it.
@@ -326,6 +330,7 @@ impl Replica {
             return Err(RowError::Earlier { said: failure.clone() }.into());
         }
         if self.appended.is_empty() {
+            self.shown.forget();
             return Ok(self.log.durable_commit());
         }
         let durable = self.log.sync()?;
@@ -333,12 +338,11 @@ impl Replica {
             if let Some(payload) = payload {
                 self.absorb(&pointer, payload)?;
             }
-            // A frame that was absorbed already has its rows among the pending ones: no batch ends before it.
-            let is_behind = self.appended.front().is_some_and(|(_, payload)| payload.is_none());
-            if self.appended.is_empty() || (!is_behind && self.index.pending_rows() > BATCH_ROWS) {
+            if self.appended.is_empty() || self.index.pending_rows() > BATCH_ROWS {
                 self.index.commit(&pointer)?;
             }
         }
+        self.shown.forget();
         Ok(durable)
     }
 
