@@ -350,14 +350,12 @@ pub(crate) struct Release {
 /// records any more, and tell their person to update.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-#[command(
-    after_help = "The number is a version of the protocol; `qianmo status --json` shows what a tablet speaks.
+#[command(after_help = "The number is a version of the protocol; `qianmo status --json` shows what a tablet speaks.
 
 Examples 示例:
   qianmo-server require-version            现在要求什么 (what is required)
   qianmo-server require-version 2
-  qianmo-server require-version --end      取消要求 (no requirement any more)"
-)]
+  qianmo-server require-version --end      取消要求 (no requirement any more)")]
 pub(crate) struct RequireVersion {
     /// 协议版本 The oldest protocol version that still receives records
     #[arg(value_name = "N", conflicts_with = "end", value_parser = clap::value_parser!(u16).range(1..))]

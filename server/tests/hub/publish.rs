@@ -10,7 +10,7 @@ use qianmo_protocol::session::Shelf;
 use qianmo_protocol::time::Month;
 use qianmo_replica::disk::{Disk as _, MemoryDisk};
 use qianmo_replica::replica::{CODE_WAITS, Delivery, RecordFilter};
-use qianmo_server::hub::{CODE_MONTH_AHEAD, CODE_TOO_MANY_FAILURES};
+use qianmo_server::hub::{CODE_MONTH_AHEAD, CODE_TOO_MANY_FAILURES, ReleaseOrder};
 
 use crate::world::{World, assert_same_states, june, month};
 
@@ -164,6 +164,13 @@ fn thief_costs_every_tablet_a_bounded_number_of_entries() {
     let row = tablet_b.replica.record_row(&visit).unwrap().unwrap();
     assert_eq!(row.review.status, ReviewStatus::Pending);
     assert_eq!(world.core.counters().states_differed, 0);
+
+    // What stands beyond the limit was never looked at one by one: a person cannot end the limit as a whole.
+    let now = world.now();
+    let ended = world.core.release(now, &ReleaseOrder::Code(CODE_TOO_MANY_FAILURES));
+    assert!(ended.is_err() || ended.is_ok_and(|released| released.ids.is_empty()));
+    let row = world.core.replica().record_row(&visit).unwrap().unwrap();
+    assert_ne!(row.review.status, ReviewStatus::Approved);
 }
 
 #[test]

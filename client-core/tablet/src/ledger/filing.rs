@@ -103,7 +103,8 @@ pub struct Filing<'a> {
     forms: Arc<FormSet>,
     directory: &'a Directory,
     plan: FilingPlan,
-    keys: BTreeSet<String>,
+    /// Station and import key: what other stations' people wrote is no reason to leave a row out.
+    keys: BTreeSet<(String, String)>,
     /// What tells activities apart, to the record of it that is here.
     activities: BTreeMap<String, RecordId>,
     /// Form and code to what is here.
@@ -124,6 +125,11 @@ fn named(name: &str) -> String {
     format!("name:{name}")
 }
 
+/// The station whose logbook a record lives in, which the hub has judged; what a record says of itself is its author's word.
+fn home_station(row: &RecordRow) -> &str {
+    row.logbook.split('/').next().unwrap_or_default()
+}
+
 /// What tells the activity of a record apart; `None` for an entry of a directory.
 fn activity_of(row: &RecordRow) -> Option<String> {
     let text = |name: &str| match row.fields.get(name) {
@@ -132,7 +138,7 @@ fn activity_of(row: &RecordRow) -> Option<String> {
     };
     let target = text("target_id").map(ToOwned::to_owned).or_else(|| text("target_name").map(named));
     Some(activity([
-        row.station.as_deref()?,
+        home_station(row),
         &row.form,
         text("activity_date")?,
         text("staff_id")?,
@@ -179,7 +185,7 @@ impl<'a> Filing<'a> {
         }
         if let Some(FieldValue::Text(key)) = row.fields.get("import_key") {
             // A withdrawn one counts too: who withdrew it does not want it back.
-            self.keys.insert(key.clone());
+            self.keys.insert((home_station(&row).to_owned(), key.clone()));
             return;
         }
         let Some(FieldValue::Text(code)) = row.fields.get("code") else { return };
@@ -282,7 +288,7 @@ impl<'a> Filing<'a> {
             return Ok(());
         }
         let key = row.import_key(self.plan.year);
-        if !self.keys.insert(key.clone()) {
+        if !self.keys.insert((row.station.clone(), key.clone())) {
             self.rows.known += 1;
             return Ok(());
         }

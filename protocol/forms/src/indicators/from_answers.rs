@@ -34,6 +34,12 @@ impl Facts {
     /// A target whose id the context does not know is counted under that id: it is registered, only not here.
     #[must_use]
     pub fn from_answers(form: &Form, answers: &Values, context: &RecordContext<'_>) -> Self {
+        // A number that the form does not take is no figure: the gate lets records through that no form judged.
+        let answers: &Values = &answers
+            .iter()
+            .filter(|(name, answer)| form.field(name).is_none_or(|field| is_in_range(field, answer)))
+            .map(|(name, answer)| (name.clone(), answer.clone()))
+            .collect();
         let text = |name: &str| answers.get(name).and_then(as_text);
         let count = |name: &str| answers.get(name).and_then(as_count);
         let mut facts = Self {
@@ -95,6 +101,24 @@ fn target(answers: &Values, context: &RecordContext<'_>) -> Option<TargetKey> {
     }
     let name = answers.get("target_name").and_then(as_text)?;
     Some(TargetKey::Provisional { station: context.station.unwrap_or_default().to_owned(), name })
+}
+
+/// Whether a number lies where the form takes numbers.
+fn is_in_range(field: &Field, answer: &Value) -> bool {
+    let number = match answer {
+        Value::Int(number) => Decimal::from(*number),
+        Value::Decimal(number) => *number,
+        Value::Null
+        | Value::Bool(_)
+        | Value::Text(_)
+        | Value::Date(_)
+        | Value::Time(_)
+        | Value::Choice(_)
+        | Value::Choices(_)
+        | Value::Reference(_)
+        | Value::References(_) => return true,
+    };
+    field.min.is_none_or(|min| number >= min) && field.max.is_none_or(|max| number <= max)
 }
 
 fn is_answered(answers: &Values, name: &str) -> bool {
