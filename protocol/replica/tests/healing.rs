@@ -650,7 +650,7 @@ fn receipts_of_one_turn_are_bounded() {
         versions: (1, 1),
         control_heads: world.hub.replica.control().heads().iter().copied().collect(),
         epoch: None,
-        selection: tablet_a.selection.clone(),
+        selection: tablet_a.selection,
         rest_digest: [0; 32],
         vectors: Vec::new(),
         follow,
