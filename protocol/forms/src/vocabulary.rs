@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Lookup is exact after [`structural`](crate::text::structural) repair of both sides; a label wins over an alias, an earlier term over a later
+//! 1. Lookup is exact after [`structural`] repair of both sides; a label wins over an alias, an earlier term over a later
 //!    one, so a lookup has one answer.
 //! 2. Nothing here depends on the order of a map.
 //!
