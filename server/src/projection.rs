@@ -57,7 +57,7 @@ pub(crate) use row::{conflict_word, scalar_json};
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 6;
+const SCHEMA_VERSION: i32 = 7;
 /// Records written in one transaction when the model is built anew.
 const REBUILD_BATCH: usize = 500;
 
@@ -92,6 +92,7 @@ CREATE TABLE record (
 );
 CREATE INDEX record_feed ON record (touched, id);
 CREATE INDEX record_newest ON record (gone, registry, created_at DESC, id DESC);
+CREATE INDEX record_counts ON record (gone, registry, state, changed_after_approval, conflicts, station, month, form);
 CREATE INDEX record_form ON record (form, touched);
 CREATE INDEX record_place ON record (gone, station, month, created_at DESC, id DESC);
 ";

@@ -156,11 +156,22 @@ pub struct Places {
     pub forms: Vec<String>,
 }
 
-/// What a filter asks of a record, as `?3` to `?8` and `?10` of [`page`].
-const MATCHES: &str = "gone = 0 AND (?3 IS NULL OR station = ?3) AND (?4 IS NULL OR month = ?4) \
-                       AND (form = ?5 OR (?5 IS NULL AND registry = 0)) AND (?6 IS NULL OR state = ?6) \
-                       AND (NOT ?7 OR conflicts > 0) AND (NOT ?8 OR changed_after_approval) \
-                       AND (?10 IS NULL OR number IN (SELECT rowid FROM search WHERE search MATCH ?10))";
+/// What a filter asks of a record, with `?3` to `?8` and `?10` of [`page`]. Only what is asked stands in it, so that an index
+/// can serve it.
+fn matches(filter: &Filter) -> String {
+    let asked = [
+        (filter.station.is_some(), "station = ?3"),
+        (filter.month.is_some(), "month = ?4"),
+        (filter.form.is_some(), "form = ?5"),
+        (filter.form.is_none(), "registry = 0"),
+        (filter.state.is_some(), "state = ?6"),
+        (filter.only_conflicts, "?7 AND conflicts > 0"),
+        (filter.only_changed, "?8 AND changed_after_approval"),
+        (filter.text.is_some(), "number IN (SELECT rowid FROM search WHERE search MATCH ?10)"),
+    ];
+    let conditions = asked.iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| *condition);
+    ["gone = 0"].into_iter().chain(conditions).collect::<Vec<_>>().join(" AND ")
+}
 
 /// The model, open for reading.
 #[derive(Debug)]
@@ -223,7 +234,8 @@ impl Reader {
         let start = after.unwrap_or(FeedCursor { epoch, touched: 0, id: DocId([0; 16]) });
         let touched = i64::try_from(start.touched).unwrap_or(i64::MAX);
         let gone = if after.is_some() { "gone OR" } else { "" };
-        let rest = format!("(touched, id) > (?1, ?2) AND ({gone} ({MATCHES})) ORDER BY touched, id LIMIT ?9");
+        let asked = matches(filter);
+        let rest = format!("(touched, id) > (?1, ?2) AND ({gone} ({asked})) ORDER BY touched, id LIMIT ?9");
         let (records, has_more) = page(&connection, &rest, (touched, start.id), filter, limit)?;
         let next = records.last().map_or(start, |last| FeedCursor { epoch, touched: last.touched, id: last.id });
         Ok(Some(Feed { records, next, has_more }))
@@ -240,7 +252,8 @@ impl Reader {
         limit: usize,
     ) -> Result<ListPage, ProjectionError> {
         let start = after.unwrap_or(ListCursor { created_at: i64::MAX, id: DocId([0xff; 16]) });
-        let rest = format!("(created_at, id) < (?1, ?2) AND {MATCHES} ORDER BY created_at DESC, id DESC LIMIT ?9");
+        let asked = matches(filter);
+        let rest = format!("(created_at, id) < (?1, ?2) AND {asked} ORDER BY created_at DESC, id DESC LIMIT ?9");
         let (records, has_more) = page(&self.lock(), &rest, (start.created_at, start.id), filter, limit)?;
         let last = records.last().map(|last| ListCursor { created_at: last.created_at, id: last.id });
         Ok(ListPage { next: last.filter(|_| has_more), records })
@@ -263,12 +276,25 @@ impl Reader {
     /// [`ProjectionError::Sqlite`].
     pub fn counts(&self, filter: &Filter) -> Result<Counts, ProjectionError> {
         let connection = self.lock();
-        let mut statement = connection.prepare_cached(
-            "SELECT state, count(*), sum(changed_after_approval), sum(conflicts > 0) FROM record WHERE gone = 0 \
-             AND (?1 IS NULL OR station = ?1) AND (?2 IS NULL OR month = ?2) \
-             AND (form = ?3 OR (?3 IS NULL AND registry = 0)) AND (?4 IS NULL OR number IN (SELECT rowid FROM search WHERE search MATCH ?4)) GROUP BY state",
-        )?;
-        let mut rows = statement.query(params![filter.station, filter.month, filter.form, filter.matching()])?;
+        let asked = matches(&Filter { state: None, only_conflicts: false, only_changed: false, ..filter.clone() });
+        let mut statement = connection.prepare_cached(&format!(
+            "WITH given AS (SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             SELECT state, count(*), sum(changed_after_approval), sum(conflicts > 0) FROM record WHERE {asked} GROUP BY state"
+        ))?;
+        let nothing = rusqlite::types::Null;
+        let values = params![
+            nothing,
+            nothing,
+            filter.station,
+            filter.month,
+            filter.form,
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+            filter.matching()
+        ];
+        let mut rows = statement.query(values)?;
         let mut counts = Counts::default();
         while let Some(row) = rows.next()? {
             let number =
@@ -319,7 +345,9 @@ fn page(
     limit: usize,
 ) -> Result<(Vec<ProjectedRecord>, bool), rusqlite::Error> {
     let limit = limit.clamp(1, PAGE_MAX);
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM record WHERE {rest}"))?;
+    // Every parameter is named once, so that the same values fit whatever is asked.
+    let all = "WITH given AS (SELECT ?3, ?4, ?5, ?6, ?7, ?8, ?10)";
+    let mut statement = connection.prepare_cached(&format!("{all} SELECT {COLUMNS} FROM record WHERE {rest}"))?;
     let values = params![
         number,
         id.0,
