@@ -85,6 +85,10 @@ pub struct WebConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
+    /// Most QUIC connections at a time; beyond it, newcomers are refused and come again by themselves.
+    pub connections_max: u32,
+    /// Most QUIC connections of one address at a time. A whole village may stand behind one address of a carrier.
+    pub connections_per_address_max: u32,
     /// Most QUIC connections of one device at a time; the oldest is closed when one more is admitted.
     pub connections_per_device_max: u32,
     /// Unfinished handshakes beyond which a newcomer must first prove its address (QUIC Retry, one more round trip).
@@ -93,6 +97,10 @@ pub struct LimitsConfig {
     pub incoming_max: u32,
     /// Most packs stored for one device in 24 hours; more are refused for the time being, never for good.
     pub packs_per_device_per_day_max: u32,
+    /// Most bytes of packs stored for one device in 24 hours; more are refused for the time being, never for good.
+    pub bytes_per_device_per_day_max: u64,
+    /// Most sessions one device opens in a minute; more are told to come back after a minute.
+    pub sessions_per_device_per_minute_max: u32,
     /// Free bytes on the data disk below which nothing is accepted, so that the hub can still write its own decisions.
     pub disk_reserve_bytes: u64,
 }
@@ -187,10 +195,14 @@ impl Default for WebConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
+            connections_max: 1_024,
+            connections_per_address_max: 512,
             connections_per_device_max: 4,
             half_open_before_retry: 64,
             incoming_max: 1_024,
             packs_per_device_per_day_max: 20_000,
+            bytes_per_device_per_day_max: 1024 * 1024 * 1024,
+            sessions_per_device_per_minute_max: 60,
             disk_reserve_bytes: 1024 * 1024 * 1024,
         }
     }

@@ -1,7 +1,8 @@
 //! A device's connection as the hub sees it: messages in, messages out, on the session's stream.
 //!
 //! The task that serves a connection owns its [`Link`]. QUIC's flow control is the backpressure: what is not read is not
-//! acknowledged as room, and a full send window makes [`Link::send_frame`] wait; nothing is queued beyond the windows.
+//! acknowledged as room, and a full send window makes [`Link::send_frame`] wait; nothing is queued beyond the windows. A
+//! peer that is slower than [`Pace`] allows, in either direction, is given up.
 //!
 //! # Invariants
 //!
@@ -20,7 +21,10 @@ use qianmo_protocol::close_code::CloseCode;
 use qianmo_protocol::session::message::{FrameReader, Message};
 use qianmo_protocol::wire::DecodeError;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::listener::Pace;
+use crate::listener::pace::Floor;
 use crate::listener::tls::number;
 
 /// Most bytes taken from a stream at a time.
@@ -41,6 +45,12 @@ pub enum LinkError {
     /// Nothing was heard of the peer for too long.
     #[error("nothing heard of the device for too long")]
     TimedOut,
+    /// The peer sends the rest of a message, or takes what it is sent, slower than [`Pace`] allows.
+    #[error("the device is too slow: {pending} bytes wait")]
+    TooSlow {
+        /// Bytes that wait: of the message that is incomplete, or of what it should take.
+        pending: usize,
+    },
     /// The peer gave up this stream, or ended it in the middle of a message.
     #[error("the device gave up the stream with {pending} bytes of a message")]
     Abandoned {
@@ -61,7 +71,7 @@ impl LinkError {
     pub const fn close_code(&self) -> CloseCode {
         match self {
             Self::Closed { .. } | Self::ClosedHere => CloseCode::Done,
-            Self::TimedOut => CloseCode::TimedOut,
+            Self::TimedOut | Self::TooSlow { .. } => CloseCode::TimedOut,
             Self::Malformed(DecodeError::TooLarge { .. }) => CloseCode::OverLimit,
             Self::Abandoned { .. } | Self::Transport(_) | Self::Malformed(_) => CloseCode::ProtocolViolation,
         }
@@ -119,15 +129,22 @@ pub struct Link {
     connection: Connection,
     stream: FrameStream,
     bytes: Arc<StreamBytes>,
+    pace: Pace,
 }
 
 impl Link {
     /// Waits for the session stream and its first message, which stays inside for [`Link::recv_message`].
-    pub(crate) async fn accept(connection: Connection) -> Result<Self, LinkError> {
+    pub(crate) async fn accept(connection: Connection, pace: Pace) -> Result<Self, LinkError> {
         let bytes = Arc::<StreamBytes>::default();
-        let mut stream = FrameStream::accept(&connection, &bytes).await?;
+        let mut stream = FrameStream::accept(&connection, &bytes, pace).await?;
         stream.receiver.wait_for_message().await?;
-        Ok(Self { connection, stream, bytes })
+        Ok(Self { connection, stream, bytes, pace })
+    }
+
+    /// How slow the device may be.
+    #[must_use]
+    pub const fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// Sends an encoded frame; waits while the send window is full. Do not drop it half-way.
@@ -164,7 +181,7 @@ impl Link {
     /// # Errors
     /// [`LinkError`].
     pub async fn accept_stream(&self) -> Result<FrameStream, LinkError> {
-        FrameStream::accept(&self.connection, &self.bytes).await
+        FrameStream::accept(&self.connection, &self.bytes, self.pace).await
     }
 
     /// Where the device is.
@@ -201,10 +218,20 @@ pub struct FrameStream {
 }
 
 impl FrameStream {
-    async fn accept(connection: &Connection, bytes: &Arc<StreamBytes>) -> Result<Self, LinkError> {
+    async fn accept(connection: &Connection, bytes: &Arc<StreamBytes>, pace: Pace) -> Result<Self, LinkError> {
         let (send, recv) = connection.accept_bi().await?;
-        let sender = FrameSender { send, bytes: Arc::clone(bytes) };
-        let receiver = FrameReceiver { recv, reader: FrameReader::default(), first: None, bytes: Arc::clone(bytes) };
+        let sender = FrameSender { send, bytes: Arc::clone(bytes), pace };
+        let receiver = FrameReceiver {
+            recv,
+            reader: FrameReader::default(),
+            first: None,
+            bytes: Arc::clone(bytes),
+            pace,
+            floor: Floor::default(),
+            taken: 0,
+            given: 0,
+            message_bytes: 0,
+        };
         Ok(Self { sender, receiver })
     }
 }
@@ -214,6 +241,7 @@ impl FrameStream {
 pub struct FrameSender {
     send: SendStream,
     bytes: Arc<StreamBytes>,
+    pace: Pace,
 }
 
 impl FrameSender {
@@ -222,7 +250,14 @@ impl FrameSender {
     /// # Errors
     /// [`LinkError`].
     pub async fn send_frame(&mut self, frame: &[u8]) -> Result<(), LinkError> {
-        self.send.write_all(frame).await.map_err(write_failed)?;
+        let mut left = frame.len();
+        for piece in frame.chunks(self.pace.bytes_min.max(1)) {
+            match timeout(self.pace.send_within, self.send.write_all(piece)).await {
+                Ok(written) => written.map_err(write_failed)?,
+                Err(_late) => return Err(LinkError::TooSlow { pending: left }),
+            }
+            left = left.saturating_sub(piece.len());
+        }
         count(&self.bytes.sent, frame.len());
         Ok(())
     }
@@ -234,10 +269,11 @@ impl FrameSender {
     pub async fn flush(&mut self) -> Result<(), LinkError> {
         // It errs only when the stream was ended before, and then there is still something to wait for.
         self.send.finish().unwrap_or_default();
-        match self.send.stopped().await {
-            Ok(None | Some(_)) => Ok(()),
-            Err(quinn::StoppedError::ConnectionLost(error)) => Err(error.into()),
-            Err(quinn::StoppedError::ZeroRttRejected) => Err(LinkError::Abandoned { pending: 0 }),
+        match timeout(self.pace.last_words_within, self.send.stopped()).await {
+            Ok(Ok(None | Some(_))) => Ok(()),
+            Ok(Err(quinn::StoppedError::ConnectionLost(error))) => Err(error.into()),
+            Ok(Err(quinn::StoppedError::ZeroRttRejected)) => Err(LinkError::Abandoned { pending: 0 }),
+            Err(_late) => Err(LinkError::TooSlow { pending: 0 }),
         }
     }
 }
@@ -258,6 +294,12 @@ pub struct FrameReceiver {
     reader: FrameReader,
     first: Option<Message>,
     bytes: Arc<StreamBytes>,
+    pace: Pace,
+    floor: Floor,
+    /// Bytes taken from the stream, and of them those of messages that were given out.
+    taken: usize,
+    given: usize,
+    message_bytes: usize,
 }
 
 impl FrameReceiver {
@@ -271,12 +313,22 @@ impl FrameReceiver {
         }
         loop {
             if let Some(message) = self.reader.next_message().map_err(LinkError::Malformed)? {
+                let given = self.taken.wrapping_sub(self.reader.pending_bytes());
+                self.message_bytes = given.wrapping_sub(self.given);
+                self.given = given;
                 return Ok(Some(message));
             }
             let pending = self.reader.pending_bytes();
-            match self.recv.read_chunk(CHUNK_BYTES, true).await {
+            let reading = self.recv.read_chunk(CHUNK_BYTES, true);
+            let read = match self.floor.deadline(Instant::now(), pending, &self.pace) {
+                Some(deadline) => timeout_at(deadline, reading).await.map_err(|_| LinkError::TooSlow { pending })?,
+                None => reading.await,
+            };
+            match read {
                 Ok(Some(chunk)) => {
                     count(&self.bytes.received, chunk.bytes.len());
+                    self.floor.note(chunk.bytes.len(), &self.pace);
+                    self.taken = self.taken.wrapping_add(chunk.bytes.len());
                     self.reader.push(&chunk.bytes);
                 }
                 Ok(None) if pending == 0 => return Ok(None),
@@ -290,6 +342,12 @@ impl FrameReceiver {
                 ) => return Err(LinkError::Abandoned { pending }),
             }
         }
+    }
+
+    /// Bytes of the message that was given out last.
+    #[must_use]
+    pub const fn message_bytes(&self) -> usize {
+        self.message_bytes
     }
 
     async fn wait_for_message(&mut self) -> Result<(), LinkError> {

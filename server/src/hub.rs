@@ -38,6 +38,7 @@ mod found;
 mod grants;
 mod news;
 mod publish;
+mod quota;
 mod receipts;
 mod recover;
 mod release;
@@ -62,7 +63,7 @@ pub use erase::{CODE_ERASED_TARGET, Kept};
 pub use found::{ClockCheck, Founding, HubOpenError, HubSecrets, HubSetup};
 pub use publish::{CODE_MONTH_AHEAD, CODE_TOO_MANY_FAILURES, CODE_TOO_MANY_LOGS, CODE_TOO_MANY_TIPS};
 pub use release::{HeldRow, HeldWhat, ReleaseError, ReleaseOrder, Released};
-pub use thread::{Clock, HubHandle, HubStopped, HubThread, Outbound, RoundFollower, SessionLink};
+pub use thread::{Answers, Clock, HubHandle, HubStopped, HubThread, Outbound, Room, RoundFollower, SessionLink};
 
 /// How long a tablet that meets a stopping hub waits, in milliseconds.
 const RETRY_WHEN_STOPPING_MS: u32 = 5_000;
@@ -70,8 +71,8 @@ const RETRY_WHEN_STOPPING_MS: u32 = 5_000;
 const RETRY_WHEN_FULL_MS: u32 = 3_600_000;
 /// Changes that are judged before other sessions get their turn: some tens of milliseconds.
 const JUDGED_PER_STEP: usize = 256;
-/// One day.
-const DAY_MS: i64 = 86_400_000;
+/// How long a tablet waits that opened too many sessions in a minute, in milliseconds.
+const RETRY_WHEN_HASTY_MS: u32 = 60_000;
 
 /// One session, as long as its connection lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,13 +143,23 @@ pub struct HubLimits {
     pub sessions_max: usize,
     /// Most packs of one device in 24 hours.
     pub packs_per_device_per_day_max: u32,
+    /// Most bytes of packs, as they travel, of one device in 24 hours.
+    pub bytes_per_device_per_day_max: u64,
+    /// Most sessions that one device opens in a minute.
+    pub sessions_per_device_per_minute_max: u32,
     /// Free bytes on the disk below which nothing is accepted.
     pub disk_reserve_bytes: u64,
 }
 
 impl Default for HubLimits {
     fn default() -> Self {
-        Self { sessions_max: 4_096, packs_per_device_per_day_max: 20_000, disk_reserve_bytes: 0 }
+        Self {
+            sessions_max: 4_096,
+            packs_per_device_per_day_max: 20_000,
+            bytes_per_device_per_day_max: 1024 * 1024 * 1024,
+            sessions_per_device_per_minute_max: 60,
+            disk_reserve_bytes: 0,
+        }
     }
 }
 
@@ -236,7 +247,7 @@ pub struct HubCore {
     /// Content that failed here after a restore and waits for the administrator.
     undecided: Vec<release::Undecided>,
     contacts: BTreeMap<DeviceId, UnixMillis>,
-    quotas: BTreeMap<DeviceId, (i64, u32)>,
+    quotas: quota::Quotas,
     counters: HubCounters,
 }
 
@@ -281,6 +292,12 @@ impl HubCore {
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Whether messages of a session wait to be looked at.
+    #[must_use]
+    pub fn is_behind(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(|session| !session.inbox.is_empty())
     }
 
     /// Devices with a session, ascending.
@@ -432,9 +449,16 @@ impl HubCore {
             self.refuse(id, later(RETRY_WHEN_STOPPING_MS), CloseCode::ShuttingDown);
         } else if self.sessions.len() >= self.limits.sessions_max {
             self.refuse(id, later(RETRY_WHEN_STOPPING_MS), CloseCode::Busy);
-        } else if self.is_disk_low() || self.is_over_quota(now, &device, 0) {
-            tracing::warn!(%device, "a tablet is sent away: the disk is nearly full, or its quota is used up");
+        } else if self.is_disk_low() {
+            tracing::warn!(%device, "a tablet is sent away: the disk is nearly full");
             self.refuse(id, later(RETRY_WHEN_FULL_MS), CloseCode::Busy);
+        } else if let Some(spent) = self.quotas.session(now, device, &self.limits) {
+            let wait = match spent {
+                quota::Spent::Minute => RETRY_WHEN_HASTY_MS,
+                quota::Spent::Day => RETRY_WHEN_FULL_MS,
+            };
+            tracing::warn!(%device, ?spent, "a tablet is sent away: it has had its share of limits.*_per_device_*");
+            self.refuse(id, later(wait), CloseCode::Busy);
         } else {
             self.note_contact(now, &device);
             let session = HubSession {
@@ -460,17 +484,6 @@ impl HubCore {
 
     fn is_disk_low(&self) -> bool {
         self.replica.log_stats().free_bytes.is_some_and(|free| free < self.limits.disk_reserve_bytes)
-    }
-
-    /// Counts packs of a device for today, and says whether it has had more than its share.
-    fn is_over_quota(&mut self, now: UnixMillis, device: &DeviceId, packs: u32) -> bool {
-        let day = now.0.div_euclid(DAY_MS);
-        let (counted_on, count) = self.quotas.entry(*device).or_insert((day, 0));
-        if *counted_on != day {
-            (*counted_on, *count) = (day, 0);
-        }
-        *count = count.saturating_add(packs);
-        *count > self.limits.packs_per_device_per_day_max
     }
 
     fn take_message(&mut self, id: SessionId, message: Message) {
@@ -537,8 +550,8 @@ impl HubCore {
                 self.note_version(id, hello.versions.1);
             } else if let Message::Pack(pack) = &message {
                 session.received.insert(pack.hash(&self.org), pack.header.logbook.clone());
-                if self.is_over_quota(now, &device, 1) {
-                    tracing::warn!(%device, "a tablet sent more packs today than limits.packs_per_device_per_day_max");
+                if self.quotas.pack(now, device, pack.body.len(), &self.limits).is_some() {
+                    tracing::warn!(%device, "a tablet sent more today than limits.*_per_device_per_day_max allow");
                     let bye = Bye { reason: ByeReason::Later, retry_after_ms: Some(RETRY_WHEN_FULL_MS) };
                     self.sessions.remove(&id);
                     self.refuse(id, Message::Bye(bye), CloseCode::Busy);

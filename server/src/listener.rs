@@ -7,7 +7,7 @@
 //! # Flow
 //!
 //! ```text
-//! datagram -> Incoming: over the half-open limit? Retry, or refuse -> TLS 1.3 -> ALPN
+//! datagram -> Incoming: over a limit, of all or of its address? Retry, or refuse -> TLS 1.3 -> ALPN
 //!   qianmo/1       certificate of this organisation -> registered by device -> first message -> ConnectionHandler::serve
 //!   qianmo-enrol/1 one request, signature checked -> EnrolHandler::enrol -> one reply
 //! ```
@@ -23,14 +23,16 @@
 //!
 //! # Limits
 //!
-//! [`ListenerConfig`]; the windows in `tls`.
+//! [`ListenerConfig`], [`Pace`]; the windows in `tls`.
 //!
 //! # Failure
 //!
 //! [`ListenError`] at start: the operator acts. Afterwards a bad connection is closed with its [`CloseCode`] and counted.
 
 mod accept;
+mod addresses;
 mod enrol;
+pub(crate) mod pace;
 mod registry;
 pub(crate) mod tls;
 mod tokens;
@@ -51,6 +53,7 @@ use crate::authority::ServerIdentity;
 use crate::connection::Link;
 
 pub use accept::Counts;
+pub use pace::Pace;
 pub use registry::Connections;
 
 /// How long a stopped endpoint waits for its last datagrams to be sent.
@@ -69,14 +72,22 @@ pub struct ListenerConfig {
     pub half_open_max: usize,
     /// Most open connections.
     pub connections_max: usize,
+    /// Most half-open connections of one address (of one /64 for IPv6).
+    pub half_open_per_address_max: usize,
+    /// Most open connections of one address. Many tablets may stand behind one.
+    pub connections_per_address_max: usize,
     /// Most open connections of one device; a further one closes its oldest.
     pub connections_per_device_max: usize,
     /// Most enrolment connections at a time; beyond it, they are closed as busy.
     pub enrolments_max: usize,
+    /// Streams beside the session's that a device may open at a time: those of blobs, where the handler takes any.
+    pub blob_streams_max: u32,
     /// Until when the handshake must be done.
     pub handshake_deadline: Duration,
     /// Until when, after the handshake, the first message or the whole enrolment request must be there.
     pub first_frame_deadline: Duration,
+    /// How slow a device may be afterwards.
+    pub pace: Pace,
 }
 
 impl ListenerConfig {
@@ -88,11 +99,15 @@ impl ListenerConfig {
             incoming_max: 1_024,
             half_open_before_retry: 64,
             half_open_max: 512,
+            half_open_per_address_max: 256,
             connections_max: 1_024,
+            connections_per_address_max: 512,
             connections_per_device_max: 4,
             enrolments_max: 16,
+            blob_streams_max: 0,
             handshake_deadline: Duration::from_secs(10),
             first_frame_deadline: Duration::from_secs(5),
+            pace: Pace::usual(),
         }
     }
 }

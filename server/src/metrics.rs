@@ -81,7 +81,9 @@ impl Metrics {
         self.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn counts(&self) -> Counts {
+    /// What the listener did, while it runs.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         listener.as_ref().map(Listener::counts).unwrap_or_default()
     }

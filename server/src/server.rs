@@ -33,7 +33,7 @@ use qianmo_protocol::time::UnixMillis;
 use crate::admin::{self, Folder, OpenHubError, OpenedHub};
 use crate::config::ServerConfig;
 use crate::hub::{Clock, ClockCheck, HubError, HubHandle, HubLimits, HubOpenError, HubStopped, HubThread};
-use crate::listener::{Connections, ListenError, Listener, ListenerConfig};
+use crate::listener::{Connections, ListenError, Listener, ListenerConfig, Pace};
 use crate::metrics::Metrics;
 use crate::projection::{Projection, ProjectionError, Projector, RebuildOrder};
 use crate::registry::{Registry, RegistryError};
@@ -55,6 +55,8 @@ pub struct StartOptions {
     pub clock_check: ClockCheck,
     /// Where the time comes from.
     pub clock: Clock,
+    /// How slow tablets may be.
+    pub pace: Pace,
 }
 
 impl core::fmt::Debug for StartOptions {
@@ -65,7 +67,7 @@ impl core::fmt::Debug for StartOptions {
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { clock_check: ClockCheck::Strict, clock: Arc::new(wall_clock) }
+        Self { clock_check: ClockCheck::Strict, clock: Arc::new(wall_clock), pace: Pace::usual() }
     }
 }
 
@@ -305,7 +307,7 @@ impl Server {
             HubHandle::spawn(core, options.clock, Some(Box::new(projector))).map_err(BindError::Thread)?;
         let handler = Arc::new(Sessions::new(hub.clone()));
         let registry = Arc::new(Registry::new(hub.clone(), Arc::clone(&authority), name));
-        let listening = listener_config(config);
+        let listening = listener_config(config, options.pace);
         let listener = Listener::start(listening, &authority.public_key(), &identity, handler, registry);
         let listener = listener.map_err(|error| listen_failed(error, config.quic.listen))?;
         let web = TcpListener::bind(config.web.listen).await.map_err(|error| web_failed(error, config.web.listen))?;
@@ -331,6 +333,12 @@ impl Server {
     #[must_use]
     pub const fn web_address(&self) -> SocketAddr {
         self.web_address
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Reaches and stops it from elsewhere.
@@ -431,17 +439,22 @@ async fn open_hub(
 fn hub_limits(config: &ServerConfig) -> HubLimits {
     HubLimits {
         packs_per_device_per_day_max: config.limits.packs_per_device_per_day_max,
+        bytes_per_device_per_day_max: config.limits.bytes_per_device_per_day_max,
+        sessions_per_device_per_minute_max: config.limits.sessions_per_device_per_minute_max,
         disk_reserve_bytes: config.limits.disk_reserve_bytes,
         ..HubLimits::default()
     }
 }
 
-fn listener_config(config: &ServerConfig) -> ListenerConfig {
+fn listener_config(config: &ServerConfig, pace: Pace) -> ListenerConfig {
     let number = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
     ListenerConfig {
         incoming_max: number(config.limits.incoming_max),
         half_open_before_retry: number(config.limits.half_open_before_retry),
+        connections_max: number(config.limits.connections_max),
+        connections_per_address_max: number(config.limits.connections_per_address_max),
         connections_per_device_max: number(config.limits.connections_per_device_max),
+        pace,
         ..ListenerConfig::new(config.quic.listen)
     }
 }

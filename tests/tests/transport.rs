@@ -627,7 +627,7 @@ async fn sender_waits_for_a_slow_hub_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn blob_stream_goes_beside_the_session() {
-    let hub = hub_with(BlobEcho, |_| {});
+    let hub = hub_with(BlobEcho, |config| config.blob_streams_max = 1);
     let mut link = hub.connect(1).await;
     link.send_frame(&bye().encode_frame()).await.unwrap();
     let mut blob = link.open_blob_stream().await.unwrap();

@@ -317,7 +317,8 @@ pub async fn import_bundle_on(hub: &HubHandle, folder: &Folder, path: PathBuf) -
             break;
         }
         for message in turn {
-            hub.message(link.id, message).await?;
+            // They come from a file, one turn after the other.
+            hub.message(&link.room, message, 0).await?;
         }
         // An answer is a header and what it announced; acks come before it.
         let mut missing: Option<usize> = None;
@@ -341,9 +342,9 @@ pub async fn import_bundle_on(hub: &HubHandle, folder: &Folder, path: PathBuf) -
         answered += 1;
     }
     if answered > 0 {
-        hub.message(link.id, bye()).await?;
+        hub.message(&link.room, bye(), 0).await?;
     }
-    hub.ended(link.id).await?;
+    hub.ended(&link.room).await?;
     let after = hub.run(|core, _| Standing::of(core)).await??;
     turns.end(&before, &after)
 }

@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use qianmo_protocol::limits::PACK_BODY_BYTES_MAX;
+
 use super::{ADVERTISED_MAX, LimitsConfig, QuicConfig, ServerConfig};
 
 /// Least free space that still lets the hub write its own decisions and rewrite a segment for an erasure.
@@ -188,6 +190,12 @@ fn check_quic(quic: &QuicConfig, faults: &mut Faults) {
 
 fn check_limits(limits: &LimitsConfig, faults: &mut Faults) {
     let counts = [
+        ("limits.connections_max", limits.connections_max, "the default is 1024"),
+        (
+            "limits.connections_per_address_max",
+            limits.connections_per_address_max,
+            "the default is 512: many tablets may stand behind one address",
+        ),
         (
             "limits.connections_per_device_max",
             limits.connections_per_device_max,
@@ -195,11 +203,24 @@ fn check_limits(limits: &LimitsConfig, faults: &mut Faults) {
         ),
         ("limits.incoming_max", limits.incoming_max, "the default is 1024"),
         ("limits.packs_per_device_per_day_max", limits.packs_per_device_per_day_max, "the default is 20000"),
+        (
+            "limits.sessions_per_device_per_minute_max",
+            limits.sessions_per_device_per_minute_max,
+            "the default is 60: a tablet on a bad network tries often",
+        ),
     ];
     for (key, value, remedy) in counts {
         if value == 0 {
             faults.add(key, "0 would keep every tablet out", remedy);
         }
+    }
+    let pack = u64::try_from(PACK_BODY_BYTES_MAX).unwrap_or(u64::MAX);
+    if limits.bytes_per_device_per_day_max < pack {
+        faults.add(
+            "limits.bytes_per_device_per_day_max",
+            format!("{} is less than one pack may have, {pack}", limits.bytes_per_device_per_day_max),
+            "the default is 1073741824",
+        );
     }
     if limits.half_open_before_retry > limits.incoming_max {
         faults.add(

@@ -197,7 +197,7 @@ const OUR_PREFIXES: [&str; 7] = [
 ];
 
 /// Every key of the file; a test keeps the list complete.
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 18] = [
     Setting { variable: "QIANMO_DATA_DIR", key: "data_dir", set: |c, text| folder(text, |dir| c.data_dir = dir) },
     Setting {
         variable: "QIANMO_ORGANISATION_NAME",
@@ -228,6 +228,16 @@ const SETTINGS: [Setting; 14] = [
         set: |c, text| parse(text, |yes| c.web.behind_tls_proxy = yes),
     },
     Setting {
+        variable: "QIANMO_LIMITS_CONNECTIONS_MAX",
+        key: "limits.connections_max",
+        set: |c, text| parse(text, |max| c.limits.connections_max = max),
+    },
+    Setting {
+        variable: "QIANMO_LIMITS_CONNECTIONS_PER_ADDRESS_MAX",
+        key: "limits.connections_per_address_max",
+        set: |c, text| parse(text, |max| c.limits.connections_per_address_max = max),
+    },
+    Setting {
         variable: "QIANMO_LIMITS_CONNECTIONS_PER_DEVICE_MAX",
         key: "limits.connections_per_device_max",
         set: |c, text| parse(text, |max| c.limits.connections_per_device_max = max),
@@ -246,6 +256,16 @@ const SETTINGS: [Setting; 14] = [
         variable: "QIANMO_LIMITS_PACKS_PER_DEVICE_PER_DAY_MAX",
         key: "limits.packs_per_device_per_day_max",
         set: |c, text| parse(text, |max| c.limits.packs_per_device_per_day_max = max),
+    },
+    Setting {
+        variable: "QIANMO_LIMITS_BYTES_PER_DEVICE_PER_DAY_MAX",
+        key: "limits.bytes_per_device_per_day_max",
+        set: |c, text| parse(text, |max| c.limits.bytes_per_device_per_day_max = max),
+    },
+    Setting {
+        variable: "QIANMO_LIMITS_SESSIONS_PER_DEVICE_PER_MINUTE_MAX",
+        key: "limits.sessions_per_device_per_minute_max",
+        set: |c, text| parse(text, |max| c.limits.sessions_per_device_per_minute_max = max),
     },
     Setting {
         variable: "QIANMO_LIMITS_DISK_RESERVE_BYTES",

@@ -236,7 +236,7 @@ impl HubCore {
             has_unjudged: false,
             undecided: Vec::new(),
             contacts: std::collections::BTreeMap::new(),
-            quotas: std::collections::BTreeMap::new(),
+            quotas: super::quota::Quotas::default(),
             counters: HubCounters::default(),
         };
         Ok((core, report))

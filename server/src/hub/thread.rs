@@ -1,12 +1,14 @@
 //! The hub's own thread: it takes what has gathered, has it handled as one batch, and hands out the answers.
 //!
 //! Connection tasks and the web give work through a bounded queue; while the disk syncs one batch the next one gathers,
-//! which is what makes group commit work. A session's answers go into a bounded queue of its own; a peer that does not
-//! take them is closed, so that it cannot hold up the others.
+//! which is what makes group commit work. A session gives no more than [`ROOM_BYTES`] at a time: the rest waits in its
+//! connection until the hub has looked at what it gave, so that one peer that sends without end fills neither the queue nor
+//! the memory. A session's answers go into a bounded queue of its own; a peer that does not take them is closed, so that it
+//! cannot hold up the others.
 //!
 //! # Limits
 //!
-//! [`QUEUE_MAX`], [`BATCH_MAX`], [`OUTBOUND_MAX`].
+//! [`QUEUE_MAX`], [`BATCH_MAX`], [`ROOM_BYTES`], [`OUTBOUND_MAX`], [`OUTBOUND_BYTES_MAX`].
 //!
 //! # Failure
 //!
@@ -15,13 +17,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use qianmo_protocol::close_code::CloseCode;
 use qianmo_protocol::ids::DeviceId;
+use qianmo_protocol::limits::PACK_BYTES_PER_TURN_MAX;
 use qianmo_protocol::session::message::Message;
 use qianmo_protocol::time::UnixMillis;
 
@@ -33,6 +36,12 @@ const QUEUE_MAX: usize = 256;
 const BATCH_MAX: usize = 256;
 /// Most batches of messages that wait to be sent on one session.
 const OUTBOUND_MAX: usize = 64;
+/// Bytes of messages that wait to be sent on one session, beyond which it takes no further batch: a turn and some pushes.
+const OUTBOUND_BYTES_MAX: usize = 4 * PACK_BYTES_PER_TURN_MAX;
+/// Bytes of messages that one session may have given and the hub not looked at.
+const ROOM_BYTES: u32 = 1024 * 1024;
+/// What the smallest message takes of that: its place in the queue has a price too.
+const ROOM_BYTES_LEAST: u32 = 16 * 1024;
 
 /// Where the hub's time comes from.
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -55,10 +64,74 @@ pub enum Outbound {
 /// A session as its connection sees it.
 #[derive(Debug)]
 pub struct SessionLink {
-    /// Its id.
-    pub id: SessionId,
-    /// What the hub says. When it ends without [`Outbound::Close`], the peer was too slow or the hub failed.
-    pub outbound: mpsc::Receiver<Outbound>,
+    /// Its id, and its place in the hub's queue.
+    pub room: Room,
+    /// What the hub says.
+    pub outbound: Answers,
+}
+
+/// A session's place in the hub's queue. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Room {
+    session: SessionId,
+    free: Arc<Semaphore>,
+}
+
+/// What the hub says on one session.
+#[derive(Debug)]
+pub struct Answers {
+    receiver: mpsc::Receiver<(Outbound, usize)>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Answers {
+    /// The next answer. When it ends without [`Outbound::Close`], the peer was too slow or the hub failed. Dropping the
+    /// future loses nothing.
+    pub async fn recv(&mut self) -> Option<Outbound> {
+        let (outbound, bytes) = self.receiver.recv().await?;
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        Some(outbound)
+    }
+}
+
+/// Where a session's answers go.
+#[derive(Debug)]
+struct Outlet {
+    sender: mpsc::Sender<(Outbound, usize)>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Outlet {
+    /// Whether it could be queued.
+    fn give(&self, outbound: Outbound) -> bool {
+        let bytes = match &outbound {
+            Outbound::Messages(messages) => messages.iter().map(weight).sum(),
+            Outbound::Close(_) => 0,
+        };
+        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        // Whatever one answer needs may wait; a second one only if both are of a bearable size.
+        (before == 0 || before.saturating_add(bytes) <= OUTBOUND_BYTES_MAX)
+            && self.sender.try_send((outbound, bytes)).is_ok()
+    }
+}
+
+/// Bytes of a message, roughly for the large ones.
+fn weight(message: &Message) -> usize {
+    match message {
+        Message::Pack(pack) => pack.body.len().saturating_add(512),
+        Message::Hello(_)
+        | Message::Welcome(_)
+        | Message::Vectors(_)
+        | Message::Ack(_)
+        | Message::Refuse(_)
+        | Message::NeedAncestors(..)
+        | Message::Subscribe
+        | Message::Push { .. }
+        | Message::Blob(_)
+        | Message::Bye(_)
+        | Message::Control(_)
+        | Message::Receipt(_) => message.encode_frame().len(),
+    }
 }
 
 /// The hub is not running any more.
@@ -69,8 +142,8 @@ pub struct HubStopped;
 type Job = Box<dyn FnOnce(&mut HubCore, UnixMillis) + Send>;
 
 enum Work {
-    Open { session: SessionId, device: DeviceId, device_key: [u8; 32], outbound: mpsc::Sender<Outbound> },
-    Message { session: SessionId, message: Box<Message> },
+    Open { session: SessionId, device: DeviceId, device_key: [u8; 32], outlet: Outlet },
+    Message { session: SessionId, message: Box<Message>, room: OwnedSemaphorePermit },
     Ended { session: SessionId },
     Job(Job),
     SayLater,
@@ -126,7 +199,15 @@ impl HubHandle {
     ) -> std::io::Result<(Self, HubThread)> {
         let (work, queue) = mpsc::channel(QUEUE_MAX);
         let (fail, failed) = watch::channel(false);
-        let hub = HubLoop { core, queue, clock, follower, outbounds: BTreeMap::new(), full: Vec::new() };
+        let hub = HubLoop {
+            core,
+            queue,
+            clock,
+            follower,
+            outlets: BTreeMap::new(),
+            full: Vec::new(),
+            behind: BTreeMap::new(),
+        };
         let run = move || {
             let ended = hub.run();
             if let Err(error) = &ended {
@@ -144,26 +225,32 @@ impl HubHandle {
     /// # Errors
     /// [`HubStopped`].
     pub async fn open(&self, device: DeviceId, device_key: [u8; 32]) -> Result<SessionLink, HubStopped> {
-        let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
-        let (sender, outbound) = mpsc::channel(OUTBOUND_MAX);
-        self.give(Work::Open { session: id, device, device_key, outbound: sender }).await?;
-        Ok(SessionLink { id, outbound })
+        let session = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = mpsc::channel(OUTBOUND_MAX);
+        let waiting = Arc::<AtomicUsize>::default();
+        let outlet = Outlet { sender, waiting: Arc::clone(&waiting) };
+        self.give(Work::Open { session, device, device_key, outlet }).await?;
+        let room = Room { session, free: Arc::new(Semaphore::new(usize::try_from(ROOM_BYTES).unwrap_or_default())) };
+        Ok(SessionLink { room, outbound: Answers { receiver, waiting } })
     }
 
-    /// Hands over a message. Waits while the hub has too much to do, and with it the peer.
+    /// Hands over a message of so many bytes. Waits while the hub has too much to do, of this session or of all, and with it
+    /// the peer.
     ///
     /// # Errors
     /// [`HubStopped`].
-    pub async fn message(&self, session: SessionId, message: Message) -> Result<(), HubStopped> {
-        self.give(Work::Message { session, message: Box::new(message) }).await
+    pub async fn message(&self, room: &Room, message: Message, bytes: usize) -> Result<(), HubStopped> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(ROOM_BYTES_LEAST, ROOM_BYTES);
+        let permit = Arc::clone(&room.free).acquire_many_owned(bytes).await.map_err(|_| HubStopped)?;
+        self.give(Work::Message { session: room.session, message: Box::new(message), room: permit }).await
     }
 
     /// The peer of a session ended its direction, or is gone.
     ///
     /// # Errors
     /// [`HubStopped`].
-    pub async fn ended(&self, session: SessionId) -> Result<(), HubStopped> {
-        self.give(Work::Ended { session }).await
+    pub async fn ended(&self, room: &Room) -> Result<(), HubStopped> {
+        self.give(Work::Ended { session: room.session }).await
     }
 
     /// Runs something on the hub between two batches. Keep it short: everybody waits.
@@ -236,9 +323,11 @@ struct HubLoop {
     queue: mpsc::Receiver<Work>,
     clock: Clock,
     follower: Option<Box<dyn RoundFollower>>,
-    outbounds: BTreeMap<SessionId, mpsc::Sender<Outbound>>,
+    outlets: BTreeMap<SessionId, Outlet>,
     /// Sessions whose peer does not take what it is sent.
     full: Vec<SessionId>,
+    /// What sessions gave and the hub has not looked at takes room until then.
+    behind: BTreeMap<SessionId, Vec<OwnedSemaphorePermit>>,
 }
 
 impl HubLoop {
@@ -271,11 +360,14 @@ impl HubLoop {
         let mut is_stopping = false;
         for work in works {
             match work {
-                Work::Open { session, device, device_key, outbound } => {
-                    self.outbounds.insert(session, outbound);
+                Work::Open { session, device, device_key, outlet } => {
+                    self.outlets.insert(session, outlet);
                     commands.push(Command::Open { session, device, device_key });
                 }
-                Work::Message { session, message } => commands.push(Command::Message { session, message }),
+                Work::Message { session, message, room } => {
+                    self.behind.entry(session).or_default().push(room);
+                    commands.push(Command::Message { session, message });
+                }
                 Work::Ended { session } => commands.push(Command::Ended { session }),
                 Work::Job(job) => jobs.push(job),
                 Work::SayLater => commands.push(Command::Stop),
@@ -302,13 +394,14 @@ impl HubLoop {
                         self.deliver(session, Outbound::Messages(messages));
                     }
                     self.deliver(session, Outbound::Close(code));
-                    self.outbounds.remove(&session);
+                    self.outlets.remove(&session);
                 }
             }
         }
         for (session, messages) in messages {
             self.deliver(session, Outbound::Messages(messages));
         }
+        self.behind.retain(|session, _| self.core.is_behind(*session));
         if let Some(follower) = &mut self.follower {
             follower.follow(&mut self.core);
         }
@@ -316,10 +409,10 @@ impl HubLoop {
     }
 
     fn deliver(&mut self, session: SessionId, outbound: Outbound) {
-        let Some(sender) = self.outbounds.get(&session) else { return };
-        if sender.try_send(outbound).is_err() {
+        let Some(outlet) = self.outlets.get(&session) else { return };
+        if !outlet.give(outbound) {
             // Full or gone: the connection sees the end of the queue and closes.
-            self.outbounds.remove(&session);
+            self.outlets.remove(&session);
             self.full.push(session);
         }
     }

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use crate::connection::{Link, LinkError};
+use crate::listener::addresses::{Addresses, Kind, Place};
 use crate::listener::registry::Connections;
 use crate::listener::tls::{device_key, number};
 use crate::listener::{Accepted, ConnectionHandler, EnrolHandler, ListenerConfig, Stopping};
@@ -76,12 +77,14 @@ impl Counters {
 struct Present {
     counters: Arc<Counters>,
     which: fn(&Counters) -> &AtomicUsize,
+    /// The same at its address.
+    _place: Place,
 }
 
 impl Present {
-    fn new(counters: &Arc<Counters>, which: fn(&Counters) -> &AtomicUsize) -> Self {
+    fn new(counters: &Arc<Counters>, which: fn(&Counters) -> &AtomicUsize, place: Place) -> Self {
         which(counters).fetch_add(1, Ordering::Relaxed);
-        Self { counters: Arc::clone(counters), which }
+        Self { counters: Arc::clone(counters), which, _place: place }
     }
 }
 
@@ -109,6 +112,7 @@ pub(super) struct Shared<H, E> {
     pub(super) counters: Arc<Counters>,
     pub(super) enrol_handler: Arc<E>,
     pub(super) enrolling: Semaphore,
+    addresses: Addresses,
     connections: Connections,
     stopping: Stopping,
     handler: Arc<H>,
@@ -126,7 +130,9 @@ impl<H: ConnectionHandler, E: EnrolHandler> Acceptor<H, E> {
         let enrolling = Semaphore::new(config.enrolments_max);
         let org = OrgId::from_authority_key(authority_key);
         let counters = Arc::default();
-        let shared = Shared { config, org, counters, enrol_handler, enrolling, connections, stopping, handler };
+        let addresses = Addresses::default();
+        let shared =
+            Shared { config, org, counters, enrol_handler, enrolling, addresses, connections, stopping, handler };
         Self { shared: Arc::new(shared) }
     }
 
@@ -155,6 +161,7 @@ impl<H: ConnectionHandler, E: EnrolHandler> Acceptor<H, E> {
 
     fn admit(&self, incoming: Incoming, tasks: &mut JoinSet<()>) {
         let counters = &self.shared.counters;
+        let address = incoming.remote_address().ip();
         match self.judge(&incoming) {
             Admission::Retry => match incoming.retry() {
                 Ok(()) => {
@@ -168,8 +175,9 @@ impl<H: ConnectionHandler, E: EnrolHandler> Acceptor<H, E> {
             }
             Admission::Accept => match incoming.accept() {
                 Ok(connecting) => {
-                    let half_open = Present::new(counters, |counters| &counters.half_open);
-                    let open = Present::new(counters, |counters| &counters.open);
+                    let place = |kind| self.shared.addresses.take(address, kind);
+                    let half_open = Present::new(counters, |counters| &counters.half_open, place(Kind::HalfOpen));
+                    let open = Present::new(counters, |counters| &counters.open, place(Kind::Open));
                     tasks.spawn(Arc::clone(&self.shared).connection(connecting, half_open, open));
                 }
                 Err(error) => {
@@ -184,12 +192,13 @@ impl<H: ConnectionHandler, E: EnrolHandler> Acceptor<H, E> {
     fn judge(&self, incoming: &Incoming) -> Admission {
         let config = &self.shared.config;
         let counts = self.shared.counters.read();
-        if counts.half_open >= config.half_open_before_retry
-            && !incoming.remote_address_validated()
-            && incoming.may_retry()
-        {
+        let here = self.shared.addresses.held(incoming.remote_address().ip());
+        let is_crowded =
+            here.half_open >= config.half_open_per_address_max || here.open >= config.connections_per_address_max;
+        let wants_proof = counts.half_open >= config.half_open_before_retry || is_crowded;
+        if wants_proof && !incoming.remote_address_validated() && incoming.may_retry() {
             Admission::Retry
-        } else if counts.half_open >= config.half_open_max || counts.open >= config.connections_max {
+        } else if is_crowded || counts.half_open >= config.half_open_max || counts.open >= config.connections_max {
             Admission::Refuse
         } else {
             Admission::Accept
@@ -240,7 +249,7 @@ impl<H: ConnectionHandler, E: EnrolHandler> Shared<H, E> {
         let device = DeviceId::from_key(&device_key);
         let span = tracing::debug_span!("connection", id = connection.stable_id(), %device);
         let _registration = self.connections.register(device, connection.clone());
-        let first = timeout(self.config.first_frame_deadline, Link::accept(connection.clone()));
+        let first = timeout(self.config.first_frame_deadline, Link::accept(connection.clone(), self.config.pace));
         let serving = async {
             match first.await {
                 Ok(Ok(link)) => {

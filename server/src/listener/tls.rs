@@ -35,8 +35,8 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 384 * 1024;
 /// Most bytes of one connection that wait to be acknowledged.
 const SEND_WINDOW_BYTES: u64 = 512 * 1024;
-/// Most streams a peer opens at a time: the session's, and those of blobs.
-const STREAMS_MAX: u32 = 4;
+/// Streams that every connection needs: that of the session, or of the enrolment.
+const STREAMS: u32 = 1;
 /// A connection without a datagram for so long is dead.
 const IDLE_TIMEOUT_MS: u32 = 30_000;
 /// Most bytes that are kept of all attempts together while they wait for a decision.
@@ -83,7 +83,7 @@ pub(crate) fn server_config(
     let mut quic = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     let mut tokens = ValidationTokenConfig::default();
     tokens.sent(1).lifetime(TOKEN_LIFETIME).log(Arc::new(UsedTokens::default()));
-    quic.transport_config(Arc::new(transport()))
+    quic.transport_config(Arc::new(transport(config)))
         .validation_token_config(tokens)
         .max_incoming(config.incoming_max)
         .incoming_buffer_size(INCOMING_BUFFER_BYTES)
@@ -92,10 +92,10 @@ pub(crate) fn server_config(
 }
 
 /// MTU discovery stays off: on a short session its probes cost more than the day's records.
-fn transport() -> TransportConfig {
+fn transport(config: &ListenerConfig) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
+        .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS.saturating_add(config.blob_streams_max)))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))

@@ -1,18 +1,30 @@
 //! A device's connection between the network and the hub's thread.
 //!
 //! Two halves run at the same time, so that a peer that sends while it is being sent to never waits for itself: one hands
-//! messages to the hub, the other sends what the hub says. The hub alone decides how a session ends.
+//! messages to the hub, the other sends what the hub says. The hub alone decides how a session ends, unless its peer is
+//! slower than [`Pace`] allows or says nothing at all.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use qianmo_protocol::close_code::CloseCode;
+use qianmo_protocol::session::message::Message;
+use tokio::time::timeout;
 
-use crate::connection::{FrameReceiver, FrameSender};
-use crate::hub::{HubHandle, Outbound, SessionId, SessionLink};
-use crate::listener::{Accepted, ConnectionHandler};
+use crate::connection::{FrameReceiver, FrameSender, LinkError};
+use crate::hub::{Answers, HubHandle, Outbound, Room};
+use crate::listener::{Accepted, ConnectionHandler, Pace};
 
 /// Hands connections to the hub.
 #[derive(Debug)]
 pub(super) struct Sessions {
     hub: HubHandle,
+}
+
+/// What the two halves of a session know of each other.
+struct Both {
+    pace: Pace,
+    /// Frames that were sent.
+    sent: AtomicU64,
 }
 
 impl Sessions {
@@ -21,20 +33,18 @@ impl Sessions {
     }
 
     /// Hands over what comes, until the peer is gone. Returns only for an error of the link.
-    async fn receive(&self, session: SessionId, receiver: &mut FrameReceiver) -> CloseCode {
+    async fn receive(&self, room: &Room, receiver: &mut FrameReceiver, both: &Both) -> CloseCode {
+        let mut is_subscribed = false;
         loop {
-            match receiver.recv_message().await {
-                Ok(Some(message)) => {
-                    if self.hub.message(session, message).await.is_err() {
-                        return CloseCode::ShuttingDown;
-                    }
-                }
+            let message = match next(receiver, both, is_subscribed).await {
+                Ok(Some(message)) => message,
                 Ok(None) => {
-                    if self.hub.ended(session).await.is_err() {
+                    if self.hub.ended(room).await.is_err() {
                         return CloseCode::ShuttingDown;
                     }
                     // The hub answers what it has and then says that the session is over.
                     std::future::pending::<()>().await;
+                    continue;
                 }
                 Err(error) => {
                     if !error.is_done() {
@@ -42,20 +52,38 @@ impl Sessions {
                     }
                     return error.close_code();
                 }
+            };
+            is_subscribed |= matches!(message, Message::Subscribe);
+            if self.hub.message(room, message, receiver.message_bytes()).await.is_err() {
+                return CloseCode::ShuttingDown;
             }
         }
     }
 }
 
-/// Sends what the hub says, until it says that the session is over.
-async fn send(link: &mut SessionLink, sender: &mut FrameSender) -> CloseCode {
+/// The next message. A peer that neither says anything nor is sent anything for too long is given up, unless it waits for
+/// pushes.
+async fn next(receiver: &mut FrameReceiver, both: &Both, is_subscribed: bool) -> Result<Option<Message>, LinkError> {
     loop {
-        match link.outbound.recv().await {
+        let sent = both.sent.load(Ordering::Relaxed);
+        match timeout(both.pace.quiet_max, receiver.recv_message()).await {
+            Ok(received) => return received,
+            Err(_quiet) if is_subscribed || both.sent.load(Ordering::Relaxed) != sent => {}
+            Err(_quiet) => return Err(LinkError::TimedOut),
+        }
+    }
+}
+
+/// Sends what the hub says, until it says that the session is over.
+async fn send(answers: &mut Answers, sender: &mut FrameSender, both: &Both) -> CloseCode {
+    loop {
+        match answers.recv().await {
             Some(Outbound::Messages(messages)) => {
                 for message in messages {
                     if let Err(error) = sender.send_frame(&message.encode_frame()).await {
                         return error.close_code();
                     }
+                    both.sent.fetch_add(1, Ordering::Relaxed);
                 }
             }
             Some(Outbound::Close(code)) => {
@@ -74,14 +102,14 @@ impl ConnectionHandler for Sessions {
     async fn serve(&self, accepted: Accepted) -> CloseCode {
         let Accepted { device_key, device, mut link, stopping: _ } = accepted;
         let Ok(mut session) = self.hub.open(device, device_key).await else { return CloseCode::ShuttingDown };
-        let id = session.id;
+        let both = Both { pace: link.pace(), sent: AtomicU64::new(0) };
         let (sender, receiver) = link.split();
         let code = tokio::select! {
-            code = send(&mut session, sender) => code,
-            code = self.receive(id, receiver) => code,
+            code = send(&mut session.outbound, sender, &both) => code,
+            code = self.receive(&session.room, receiver, &both) => code,
         };
         // Known to the hub already, unless the link broke.
-        self.hub.ended(id).await.unwrap_or_default();
+        self.hub.ended(&session.room).await.unwrap_or_default();
         code
     }
 }
