@@ -706,13 +706,14 @@ impl Session {
     fn on_refuse(&mut self, refuse: Refuse) {
         match refuse.code {
             RefuseCode::MissingPrev | RefuseCode::UnknownDevice | RefuseCode::UnprovenStub => {
-                if self.refused_once.insert(refuse.pack8) {
-                    let [low, high] = [0, u8::MAX].map(|fill| {
-                        let mut hash = PackHash([fill; 32]);
-                        hash.0.iter_mut().zip(refuse.pack8).for_each(|(to, from)| *to = from);
-                        hash
-                    });
-                    let again: Vec<PackHash> = self.sent.range(low..=high).copied().collect();
+                let [low, high] = [0, u8::MAX].map(|fill| {
+                    let mut hash = PackHash([fill; 32]);
+                    hash.0.iter_mut().zip(refuse.pack8).for_each(|(to, from)| *to = from);
+                    hash
+                });
+                let again: Vec<PackHash> = self.sent.range(low..=high).copied().collect();
+                // Of what was never sent nothing is remembered: a peer can refuse without end.
+                if !again.is_empty() && self.refused_once.insert(refuse.pack8) {
                     again.iter().for_each(|hash| {
                         self.sent.remove(hash);
                     });

@@ -545,7 +545,13 @@ impl HubCore {
             let Some(message) = session.inbox.pop_front() else { return Ok(()) };
             let device = session.device;
             if let Message::Control(entries) = &message {
-                self.notice_foreign(entries);
+                if self.notice_foreign(entries) == epoch::Forged::Yes {
+                    tracing::warn!(%device, "a device sent a control entry that nobody signed");
+                    self.counters.misbehaved += 1;
+                    self.sessions.remove(&id);
+                    self.outputs.push(HubOutput::Close { session: id, code: CloseCode::ProtocolViolation });
+                    return Ok(());
+                }
             } else if let Message::Hello(hello) = &message {
                 self.note_version(id, hello.versions.1);
             } else if let Message::Pack(pack) = &message {

@@ -14,6 +14,8 @@
 mod admin;
 #[path = "hub/epochs.rs"]
 mod epochs;
+#[path = "hub/hostile.rs"]
+mod hostile;
 #[path = "hub/misplaced.rs"]
 mod misplaced;
 #[path = "hub/publish.rs"]

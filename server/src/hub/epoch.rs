@@ -22,19 +22,36 @@ pub(super) struct Adoption {
     entries: BTreeSet<EntryHash>,
 }
 
+/// Whether a peer sent a control entry that its signer did not sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forged {
+    Yes,
+    No,
+}
+
 impl HubCore {
     /// Looks at entries that a device brought, before they are taken. Only what verifies counts.
-    pub(super) fn notice_foreign(&mut self, entries: &[SignedEntry]) {
+    ///
+    /// Answers whether one of them is forged: its signer is known here and did not sign it. Nobody honest passes such an
+    /// entry on, so the peer made it, and looking at more of what it sends is work for nothing.
+    pub(super) fn notice_foreign(&mut self, entries: &[SignedEntry]) -> Forged {
         let control = self.replica.control();
         for entry in entries {
             let content = entry.content();
             let hash = content.hash(&self.org);
-            if control.contains(&hash) || content.signer == Signer::Authority {
+            if control.contains(&hash) {
                 continue;
             }
-            let Signer::Hub(hub) = content.signer else { continue };
-            if control.fold().verify_hub(&hub, entry).is_err() {
+            let hub = match content.signer {
+                Signer::Authority if entry.verify(&self.org, control.authority()).is_ok() => continue,
+                Signer::Authority => return Forged::Yes,
+                Signer::Hub(hub) => hub,
+            };
+            if control.fold().hub(&hub).is_none() {
                 continue;
+            }
+            if control.fold().verify_hub(&hub, entry).is_err() {
+                return Forged::Yes;
             }
             if matches!(content.decision, Decision::Grant(_)) {
                 self.sweep.begin();
@@ -44,6 +61,7 @@ impl HubCore {
                 self.adoption.entries.insert(hash);
             }
         }
+        Forged::No
     }
 
     /// After a sync: begins a new epoch if this store turned out to be an old copy, and names what was adopted.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rand_core::RngCore;
 
-use qianmo_protocol::ids::{EntryHash, Incarnation, LogbookId, LogbookName, PackHash};
+use qianmo_protocol::ids::{EntryHash, Incarnation, LogId, LogbookId, LogbookName, PackHash};
 use qianmo_protocol::limits::{PACK_ENTRIES_MAX, PACK_RAW_BYTES_MAX};
 use qianmo_protocol::pack::{Entry, Pack, PackError, Place, VerifiedPack, entry_bytes, seal};
 use qianmo_protocol::session::StoreOutcome;
@@ -28,6 +28,9 @@ pub struct Taken {
     pub outcomes: Vec<StoreOutcome>,
 }
 
+/// Packs of one batch that are appended already: their commit numbers and places.
+type Coming = BTreeMap<PackHash, (u64, LogId, u32)>;
+
 /// The meta key under which a logbook's incarnation is kept.
 pub(super) fn incarnation_key(name: &LogbookName) -> Vec<u8> {
     let mut writer = Writer::new();
@@ -39,14 +42,14 @@ pub(super) fn incarnation_key(name: &LogbookName) -> Vec<u8> {
 impl Replica {
     /// Verifies a peer's packs and appends those that can be held. Not durable before [`Replica::sync`].
     ///
-    /// A pack is held whenever the pack before it is held (R5) and its signature and root are right, whatever it says and
-    /// whoever brings it; the gate speaks later.
+    /// A pack is held whenever the pack before it is held (R5), it is the next in the same log, and its signature and root
+    /// are right, whatever it says and whoever brings it; the gate speaks later.
     ///
     /// # Errors
     /// [`ReplicaError`] when the store fails; nothing of the batch may be acknowledged then.
     pub fn take_packs(&mut self, packs: Vec<Pack>) -> Result<Taken, ReplicaError> {
         let mut taken = Taken::default();
-        let mut coming: BTreeMap<PackHash, u64> = BTreeMap::new();
+        let mut coming = Coming::new();
         for pack in packs {
             let hash = pack.hash(&self.org);
             let outcome = match self.take_pack(pack, &hash, &mut coming)? {
@@ -62,20 +65,25 @@ impl Replica {
         &mut self,
         pack: Pack,
         hash: &PackHash,
-        coming: &mut BTreeMap<PackHash, u64>,
+        coming: &mut Coming,
     ) -> Result<Result<u64, RefuseCode>, ReplicaError> {
         let id = pack.header.logbook.id(&self.org);
-        if let Some(commit) = coming.get(hash) {
+        if let Some((commit, ..)) = coming.get(hash) {
             return Ok(Ok(*commit));
         }
         if let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, hash))? {
             return Ok(Ok(row.pointer.commit.0));
         }
-        let prev = pack.header.prev;
-        let has_prev =
-            prev == PackHash::NONE || coming.contains_key(&prev) || self.index.has(&rows::pack(&id, &prev))?;
-        if !has_prev {
-            return Ok(Err(RefuseCode::MissingPrev));
+        if pack.header.prev != PackHash::NONE {
+            let place = match coming.get(&pack.header.prev) {
+                Some((_, log, seq)) => Some((*log, *seq)),
+                None => self.index.get::<PackRow>(&rows::pack(&id, &pack.header.prev))?.map(|row| (row.log, row.seq)),
+            };
+            let Some((log, seq)) = place else { return Ok(Err(RefuseCode::MissingPrev)) };
+            // Else a device could put itself behind another's pack, and take that log's tip out of everybody's vectors.
+            if log != pack.header.log || seq.checked_add(1) != Some(pack.header.seq) {
+                return Ok(Err(RefuseCode::BadBody));
+            }
         }
         let Some(key) = self.control.fold().device(&pack.header.log.device).and_then(|device| device.key()).copied()
         else {
@@ -90,8 +98,9 @@ impl Replica {
         if !verified.entries().iter().all(is_proven) {
             return Ok(Err(RefuseCode::UnprovenStub));
         }
+        let (log, seq) = (verified.header().log, verified.header().seq);
         let commit = self.append_pack(verified, PackOrigin::Foreign)?;
-        coming.insert(*hash, commit);
+        coming.insert(*hash, (commit, log, seq));
         Ok(Ok(commit))
     }
 

@@ -1,0 +1,153 @@
+//! An enrolled device that lies: about the place of its packs, about who signed what, about how much it has to say.
+
+use std::collections::BTreeSet;
+
+use qianmo_protocol::close_code::CloseCode;
+use qianmo_protocol::control::{Decision, Role as GrantRole, SignedEntry, Signer};
+use qianmo_protocol::ids::{Incarnation, PackHash};
+use qianmo_protocol::pack::{Pack, Place, seal};
+use qianmo_protocol::session::message::{Hello, Message, RefuseCode, Turn, Vectors};
+use qianmo_protocol::session::{Shelf as _, Stay, VERSIONS};
+use qianmo_protocol::vector::{LogTrees as _, Selection};
+use qianmo_server::hub::{Command, HubOutput, SessionId};
+
+use crate::world::{Tablet, World, june, new_key};
+
+fn hello(tablet: &Tablet) -> Message {
+    Message::Hello(Hello {
+        versions: VERSIONS,
+        control_heads: tablet.replica.control().heads().iter().copied().collect(),
+        epoch: None,
+        selection: Selection::everything(),
+        rest_digest: [0; 32],
+        vectors: Vec::new(),
+        follow: 0,
+    })
+}
+
+/// A session of a device that says just these messages; what the hub sent and with which code it closed.
+fn say(world: &mut World, tablet: &Tablet, number: u64, messages: Vec<Message>) -> (Vec<Message>, Option<CloseCode>) {
+    let session = SessionId(1_000 + number);
+    let device_key = tablet.key.verifying_key().to_bytes();
+    let mut commands = vec![Command::Open { session, device: tablet.device(), device_key }];
+    let said = core::iter::once(hello(tablet)).chain(messages);
+    commands.extend(said.map(|message| Command::Message { session, message: Box::new(message) }));
+    let now = world.now();
+    let (mut sent, mut closed) = (Vec::new(), None);
+    for output in world.core.handle(now, commands).unwrap() {
+        match output {
+            HubOutput::Send { message, .. } => sent.push(*message),
+            HubOutput::Close { code, .. } => closed = Some(code),
+        }
+    }
+    (sent, closed)
+}
+
+fn turn(follow: Vec<Message>) -> Vec<Message> {
+    let header = Vectors { control_heads: Vec::new(), turn: Turn { follow: follow.len(), ..Turn::default() } };
+    core::iter::once(Message::Vectors(header)).chain(follow).collect()
+}
+
+/// A pack like another one, in this device's name and at this place.
+fn pack_like(world: &World, tablet: &Tablet, like: &Pack, after: Option<(u32, PackHash)>) -> Pack {
+    let place = Place {
+        logbook: june(),
+        incarnation: Incarnation([0xee; 8]),
+        after,
+        control: like.header.control,
+        time: like.header.time,
+    };
+    seal(&world.org(), &tablet.key, place, like.open().unwrap(), 3).unwrap().into_parts().0
+}
+
+#[test]
+fn pack_that_lies_about_its_place_is_refused_for_good() {
+    let mut world = World::new(60);
+    let mut victim = world.enrol("P01", GrantRole::Technician);
+    let thief = world.enrol("P02", GrantRole::Technician);
+    world.file(&mut victim, "受害者");
+    assert!(world.meet(&mut victim).finished);
+    let tip = world.core.replica().tips(&june())[0];
+    let like = world.core.replica().pack(&june(), &tip.head).unwrap();
+
+    let first = pack_like(&world, &thief, &like, None);
+    let first_hash = first.hash(&world.org());
+    // Behind the victim's pack, or a few places further than it is.
+    let behind = pack_like(&world, &thief, &like, Some((tip.seq, tip.head)));
+    let ahead = pack_like(&world, &thief, &like, Some((6, first_hash)));
+    let back = pack_like(&world, &thief, &like, Some((0, PackHash([9; 32]))));
+    let packs = [first, behind, ahead, back].map(Message::Pack).to_vec();
+    let (sent, _) = say(&mut world, &thief, 1, turn(packs));
+    let refused: Vec<RefuseCode> = sent
+        .iter()
+        .filter_map(|message| if let Message::Refuse(refuse) = message { Some(refuse.code) } else { None })
+        .collect();
+    assert_eq!(refused, [RefuseCode::BadBody, RefuseCode::BadBody, RefuseCode::MissingPrev]);
+    let heads: BTreeSet<PackHash> = world.core.replica().tips(&june()).iter().map(|tip| tip.head).collect();
+    assert!(heads.contains(&tip.head), "the victim's log stands in the vector as before");
+}
+
+#[test]
+fn forged_control_entry_ends_the_session_at_once() {
+    let mut world = World::new(61);
+    let thief = world.enrol("P02", GrantRole::Technician);
+    let before = world.core.replica().control().iter().count();
+    let key = new_key(&mut world.rng);
+    for signer in [Signer::Authority, Signer::Hub(world.core.hub())] {
+        let now = world.now();
+        let revoke = Decision::Revoke { device: thief.device(), reason: 1, tips: BTreeSet::new() };
+        let entry = world.core.replica().control().draft(signer, world.core.epoch(), now, revoke);
+        let forged = SignedEntry::sign(&world.org(), &key, entry).unwrap();
+        let (_, closed) = say(&mut world, &thief, 2, turn(vec![Message::Control(vec![forged])]));
+        assert_eq!(closed, Some(CloseCode::ProtocolViolation), "{signer:?}");
+    }
+    assert_eq!(world.core.replica().control().iter().count(), before);
+    assert_eq!(world.core.counters().misbehaved, 2);
+}
+
+fn limited(seed: u64, limit: impl FnOnce(&mut qianmo_server::hub::HubLimits)) -> World {
+    let mut world = World::new(seed);
+    let mut setup = crate::world::setup(&world.authority, &world.secrets, 1);
+    limit(&mut setup.limits);
+    let now = world.now();
+    let disk = Box::new(world.disk.clone());
+    let index = Box::new(qianmo_replica::index::MemoryIndex::new());
+    world.core = qianmo_server::hub::HubCore::open(disk, index, setup, now).unwrap().0;
+    world
+}
+
+#[test]
+fn device_that_opens_session_after_session_waits_a_minute_and_others_do_not() {
+    let mut world = limited(62, |limits| limits.sessions_per_device_per_minute_max = 3);
+    let mut hasty = world.enrol("P01", GrantRole::Technician);
+    let mut other = world.enrol("P02", GrantRole::Technician);
+    // The clock of this world runs a second with every batch: begin with a fresh minute.
+    world.clock += 60_000 - world.clock.rem_euclid(60_000);
+    for _ in 0..3 {
+        assert!(say(&mut world, &hasty, 3, Vec::new()).1.is_none());
+    }
+    let (sent, closed) = say(&mut world, &hasty, 4, Vec::new());
+    assert_eq!(closed, Some(CloseCode::Busy));
+    assert!(matches!(&sent[..], [Message::Bye(bye)] if bye.retry_after_ms == Some(60_000)), "{sent:?}");
+    assert!(world.meet(&mut other).finished);
+    world.clock += 60_000;
+    assert!(world.meet(&mut hasty).finished);
+}
+
+#[test]
+fn device_over_its_bytes_of_a_day_is_sent_away_until_the_next() {
+    let mut world = limited(63, |limits| limits.bytes_per_device_per_day_max = 1_000);
+    let mut tablet = world.enrol("P01", GrantRole::Technician);
+    let mut sent_away = 0;
+    for number in 0..6 {
+        world.file(&mut tablet, &format!("第{number}户"));
+        sent_away += usize::from(world.meet(&mut tablet).closed == Some(CloseCode::Busy));
+    }
+    assert!((1..6).contains(&sent_away), "{sent_away}");
+    let (running, open) = world.begin(&mut tablet, Stay::Leave);
+    world.run(&mut [(&mut tablet, running)], vec![open]);
+    assert!(!tablet.replica.unreceipted().unwrap().is_empty());
+    world.clock += 86_400_000;
+    assert!(world.meet(&mut tablet).finished);
+    assert!(tablet.replica.unreceipted().unwrap().is_empty(), "nothing is lost by waiting");
+}
