@@ -53,6 +53,7 @@ mod evict;
 mod judge;
 mod open;
 mod packs;
+mod parked;
 mod read;
 mod receipts;
 mod repack;
@@ -67,6 +68,7 @@ pub use evict::{EvictError, EvictHold, Foreign};
 pub use judge::{CODE_MISPLACED, CODE_NOT_OWNER, CODE_WAITS, HeldChange, HeldPart, JudgeReport, Word};
 pub use open::OpenReport;
 pub use packs::Taken;
+pub use parked::{PACKS_PARKED_PER_DEVICE_MAX, PACKS_PARKED_PER_LOGBOOK_MAX};
 pub use read::{ConflictView, HistoryView, PAGE_RECORDS_MAX, RecordDetail, RecordFilter, RecordPage, RecordRow};
 pub use receipts::RECEIPTS_PER_PACK_MAX;
 pub use repack::GivenUp;
@@ -192,7 +194,7 @@ pub(crate) struct Book {
     pub(crate) state: StateDigest,
     /// Local frames that are not sealed.
     pub(crate) unsealed: usize,
-    /// Packs that wait for the gate.
+    /// Packs that can be judged and are not yet.
     pub(crate) unjudged: usize,
 }
 
@@ -260,6 +262,8 @@ pub struct Replica {
     pub(crate) visible: Vec<(LogbookName, PackHash)>,
     /// Whether control entries came since the last [`Replica::take_visible`].
     pub(crate) control_news: bool,
+    /// Packs that are not judged.
+    pub(crate) queue: parked::Queue,
     /// Documents with changes that wait for one they depend on.
     pub(crate) waits: judge::Waits,
     /// Receipts that were shown since the last [`Replica::sync`].

@@ -9,7 +9,9 @@
 //! v logbook log seq pack         -               a tip of a log
 //! p id pack                      PackRow         where a pack is, its place in its log, whether it is judged
 //! n id log seq pack              -               packs at a place of a log
-//! w commit                       logbook pack    packs that wait for the gate
+//! w commit                       logbook pack    packs that can be judged
+//! a entry commit                 logbook pack    packs that wait for a control entry
+//! s pack commit                  logbook pack    packs that wait for a pack that waits
 //! u commit                       logbook pack    own packs without a receipt that counts
 //! o pack                         logbook pack    own packs
 //! r pack                         ReceiptRow      what the hub said about an own pack
@@ -28,6 +30,7 @@
 //! f draft                        pointer         drafts
 //! k commit                       pointer         control entries
 //! m key                          value           facts about this store
+//! t                              text            which version of the program built the index
 //! ```
 
 use qianmo_protocol::digest::StateDigest;
@@ -63,8 +66,12 @@ fn log_bytes(log: &LogId) -> [u8; 16] {
 pub(crate) const LOGBOOKS: &[u8] = b"b";
 /// Prefix of all tips.
 pub(crate) const TIPS: &[u8] = b"v";
-/// Prefix of all packs that wait for the gate.
+/// Prefix of all packs that can be judged.
 pub(crate) const UNJUDGED: &[u8] = b"w";
+/// Prefix of all packs that wait for a control entry.
+pub(crate) const WAITING_FOR_ENTRIES: &[u8] = b"a";
+/// Prefix of all packs that wait for a pack that waits.
+pub(crate) const WAITING_FOR_PACKS: &[u8] = b"s";
 /// Prefix of all own packs without a receipt.
 pub(crate) const UNRECEIPTED: &[u8] = b"u";
 /// Prefix of all own packs.
@@ -108,6 +115,22 @@ pub(crate) fn nodes_at(id: &LogbookId, log: &LogId, seq: u32) -> Vec<u8> {
 
 pub(crate) fn unjudged(commit: u64) -> Vec<u8> {
     key(b'w', &[&commit.to_be_bytes()])
+}
+
+pub(crate) fn waiting_for_this_entry(entry: &EntryHash) -> Vec<u8> {
+    key(b'a', &[&entry.0])
+}
+
+pub(crate) fn waiting_for_entry(entry: &EntryHash, commit: u64) -> Vec<u8> {
+    key(b'a', &[&entry.0, &commit.to_be_bytes()])
+}
+
+pub(crate) fn waiting_for_this_pack(pack: &PackHash) -> Vec<u8> {
+    key(b's', &[&pack.0])
+}
+
+pub(crate) fn waiting_for_pack(pack: &PackHash, commit: u64) -> Vec<u8> {
+    key(b's', &[&pack.0, &commit.to_be_bytes()])
 }
 
 pub(crate) fn unreceipted(commit: u64) -> Vec<u8> {
@@ -209,6 +232,10 @@ pub(crate) fn control(commit: u64) -> Vec<u8> {
 
 pub(crate) fn meta(name: &[u8]) -> Vec<u8> {
     key(b'm', &[name])
+}
+
+pub(crate) fn built_by() -> Vec<u8> {
+    vec![b't']
 }
 
 /// The last bytes of a key, as an id of that length.

@@ -130,8 +130,7 @@ impl Replica {
                 self.show_pack(pointer, &name, &hash, &row, &[])?;
             }
             PackOrigin::Foreign => {
-                self.index.put(rows::unjudged(pointer.commit.0), &NamedPack { logbook: name.clone(), pack: hash });
-                self.book(&name).unjudged += 1;
+                self.enqueue(NamedPack { logbook: name, pack: hash }, &row)?;
             }
         }
         Ok(())
@@ -168,11 +167,13 @@ impl Replica {
         if row.judged == Judged::Yes {
             return self.absorb_later_verdict(pointer, frame);
         }
+        let was_parked = self.is_row_parked(&row);
+        self.dequeue(&NamedPack { logbook: frame.logbook.clone(), pack: frame.pack }, &row)?;
         row.judged = Judged::Yes;
         self.index.put(key, &row);
-        self.index.delete(rows::unjudged(row.pointer.commit.0));
-        let book = self.book(&frame.logbook);
-        book.unjudged = book.unjudged.saturating_sub(1);
+        if was_parked {
+            self.wake_after(&frame.pack)?;
+        }
         self.show_pack(pointer, &frame.logbook, &frame.pack, &row, &frame.findings)
     }
 
@@ -307,6 +308,7 @@ impl Replica {
         }
         self.index.put(rows::control(pointer.commit.0), &PointerRow(*pointer));
         self.control_news = true;
+        self.wake(&signed.content().hash(&self.org))?;
         self.follow_decision(&signed, pointer.commit.0)
     }
 

@@ -14,7 +14,7 @@ use super::{Replica, ReplicaError};
 use crate::frames::{MetaFrame, PackFrame, VerdictFrame};
 use crate::overlay::decode;
 use crate::pack_log::{CommitNumber, Frame, FrameKind};
-use crate::rows::{self, DocKind, DocRow, PackRow};
+use crate::rows::{self, DocKind, DocRow, NamedPack, PackRow};
 
 /// Key of the fact that a logbook was evicted, with its name behind it.
 pub(super) const EVICTED_KEY: &[u8] = b"evicted ";
@@ -28,7 +28,8 @@ pub enum EvictHold {
     /// Nothing of it is here.
     #[error("nothing of the logbook is on this device")]
     NotHere,
-    /// Saved changes that are in no pack, or packs that wait for the gate or to be packed again: sync first.
+    /// Saved changes that are in no pack, or packs that can be judged and are not yet, or that wait to be packed again:
+    /// sync first. Packs that wait for a control entry hold nothing up.
     #[error("{count} saves or packs of the logbook are not settled yet; sync first")]
     Unsettled {
         /// How many.
@@ -102,9 +103,8 @@ impl Replica {
             LogbookName::OrgDirectory | LogbookName::StationDirectory(_) => return Ok(Some(EvictHold::Directory)),
             LogbookName::StationMonth(..) => {}
         }
-        let Some(book) = self.books.get(name) else { return Ok(Some(EvictHold::NotHere)) };
         let due = self.index.scan_all(rows::DUE)?;
-        let mut unsettled = book.unsealed + book.unjudged;
+        let mut unsettled = self.books.get(name).map_or(0, |book| book.unsealed + book.unjudged);
         for (key, value) in due {
             let row: rows::DueRow = decode(&key, &value)?;
             unsettled += usize::from(row.logbook == *name);
@@ -120,8 +120,9 @@ impl Replica {
         for (key, value) in &packs {
             let Some(pack) = rows::tail::<32>(key).map(PackHash) else { continue };
             let row: PackRow = decode(key, value)?;
-            // What no hub takes is in other packs by now.
-            if self.refused.contains(&pack) {
+            // What no hub takes is in other packs by now. What waits for a control entry is in no vector, and its author
+            // keeps it until a hub's receipt names it.
+            if self.refused.contains(&pack) || self.is_row_parked(&row) {
                 continue;
             }
             match self.pack_delivery(&pack)? {
@@ -157,7 +158,9 @@ impl Replica {
                 self.index.delete(rows::due(&pack));
             }
             self.index.delete(rows::unreceipted(row.pointer.commit.0));
-            self.index.delete(rows::unjudged(row.pointer.commit.0));
+            if let Some(pack) = rows::tail::<32>(&key).map(PackHash) {
+                self.dequeue(&NamedPack { logbook: name.clone(), pack }, &row)?;
+            }
             self.index.delete(key);
         }
         for (key, _) in self.index.scan_all(&rows::nodes_of(&id))? {

@@ -78,7 +78,7 @@ pub struct JudgeReport {
     /// Content that failed here and is not for this hub to hold: a former epoch's hub may have passed it, so that the
     /// administrator decides (A2).
     pub undecided: Vec<HeldChange>,
-    /// Packs that still wait, for a control entry or a pack before them; of those that were looked at.
+    /// Packs that still wait, for a control entry or for a pack that does.
     pub waiting: usize,
     /// Whether the budget was used up: call again.
     pub more: bool,
@@ -113,11 +113,13 @@ impl Replica {
         let mut report = JudgeReport::default();
         let mut left = changes.max(1);
         self.judge_again(&mut left, &mut report)?;
-        for named in self.waiting_packs()? {
+        let mut at = 0;
+        while let Some((commit, named)) = self.queue.next_after(at) {
             if left == 0 {
                 report.more = true;
                 break;
             }
+            at = commit;
             match self.judge_pack(&named, &mut report)? {
                 Some((frame, commit, entries)) => {
                     left = left.saturating_sub(entries.max(1));
@@ -132,6 +134,7 @@ impl Replica {
                 None => report.waiting += 1,
             }
         }
+        report.waiting += self.parked_count();
         report.more |= self.waits.is_due();
         self.sync()?;
         Ok(report)

@@ -12,6 +12,9 @@ use crate::overlay::{Overlay, RowError, decode, malformed};
 use crate::pack_log::{FramePointer, OpenReport as LogReport, PackLog, ScanFrom};
 use crate::rows;
 
+/// Which program built an index: rows mean what its code read from the frames, and another's may read more (A2).
+const BUILT_BY: &str = concat!("rows 2, qianmo ", env!("CARGO_PKG_VERSION"));
+
 /// What opening found.
 #[derive(Debug, Default)]
 pub struct OpenReport {
@@ -48,14 +51,21 @@ pub(super) fn open(
         touched: BTreeSet::new(),
         visible: Vec::new(),
         control_news: false,
+        queue: super::parked::Queue::default(),
         waits: super::judge::Waits::default(),
         shown: super::receipts::Shown::default(),
         upload_only: BTreeSet::new(),
         failed: std::sync::OnceLock::new(),
     };
     let mut out = OpenReport { log: report, absorbed: 0, rebuilt: None, unreadable: Vec::new() };
-    if let Err(reason) = replica.catch_up(&mut out) {
-        out.rebuilt = Some(reason.to_string());
+    let is_others = replica.is_index_of_another_program().unwrap_or(true);
+    let caught_up = if is_others {
+        Err("another version of the program built it".to_owned())
+    } else {
+        replica.catch_up(&mut out).map_err(|error| error.to_string())
+    };
+    if let Err(reason) = caught_up {
+        out.rebuilt = Some(reason);
         replica.rebuild(&mut out)?;
     }
     // What was absorbed now was visible before: it is no news.
@@ -67,6 +77,13 @@ pub(super) fn open(
 }
 
 impl Replica {
+    /// Whether an index that is not empty was built by another version of the program. What it says is read anew from the
+    /// frames then: verdicts are replayed, and what the older program could not show is shown.
+    fn is_index_of_another_program(&self) -> Result<bool, ReplicaError> {
+        let is_empty = self.index.absorbed()?.is_none();
+        Ok(!is_empty && self.index.get_raw(&rows::built_by())?.as_deref() != Some(BUILT_BY.as_bytes()))
+    }
+
     /// Loads what the index says, and absorbs the frames it has not seen.
     fn catch_up(&mut self, out: &mut OpenReport) -> Result<(), ReplicaError> {
         let from = match self.index.absorbed()? {
@@ -75,7 +92,10 @@ impl Replica {
                 self.load_waits()?;
                 ScanFrom::After(pointer)
             }
-            None => ScanFrom::Start,
+            None => {
+                self.index.put_raw(rows::built_by(), BUILT_BY.as_bytes().to_vec());
+                ScanFrom::Start
+            }
         };
         self.absorb_from(from, out)
     }
@@ -83,11 +103,13 @@ impl Replica {
     /// Throws the index away and absorbs the whole log.
     pub(crate) fn rebuild(&mut self, out: &mut OpenReport) -> Result<(), ReplicaError> {
         self.index.clear()?;
+        self.index.put_raw(rows::built_by(), BUILT_BY.as_bytes().to_vec());
         self.books.clear();
         self.refused.clear();
         self.given_up.clear();
         self.control = ControlLog::new(&self.identity.authority);
         self.cache = EntryCache::default();
+        self.queue = super::parked::Queue::default();
         self.waits = super::judge::Waits::default();
         out.absorbed = 0;
         out.unreadable.clear();
@@ -105,10 +127,7 @@ impl Replica {
             self.book(&name).tips.insert(tip);
         }
         self.books.values_mut().for_each(Book::tips_changed);
-        for (key, value) in self.index.scan_all(rows::UNJUDGED)? {
-            let waiting: rows::NamedPack = decode(&key, &value)?;
-            self.book(&waiting.logbook).unjudged += 1;
-        }
+        self.load_queue()?;
         for (key, value) in self.index.scan_all(rows::LOCALS)? {
             let local: rows::LocalRow = decode(&key, &value)?;
             self.book(&local.logbook).unsealed += 1;

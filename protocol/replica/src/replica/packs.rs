@@ -89,6 +89,9 @@ impl Replica {
         else {
             return Ok(Err(RefuseCode::UnknownDevice));
         };
+        if self.has_no_room_to_park(&pack.header)? {
+            return Ok(Err(RefuseCode::Quota));
+        }
         let verified = match pack.verify(&self.org, &key) {
             Ok(verified) => verified,
             Err(error) => return Ok(Err(refusal(&error))),
@@ -98,9 +101,10 @@ impl Replica {
         if !verified.entries().iter().all(is_proven) {
             return Ok(Err(RefuseCode::UnprovenStub));
         }
-        let (log, seq) = (verified.header().log, verified.header().seq);
+        let header = verified.header().clone();
         let commit = self.append_pack(verified, PackOrigin::Foreign)?;
-        coming.insert(*hash, (commit, log, seq));
+        self.reserve_parking(&header, hash)?;
+        coming.insert(*hash, (commit, header.log, header.seq));
         Ok(Ok(commit))
     }
 

@@ -159,7 +159,8 @@ impl Replica {
         if self.is_erasure_due()? {
             // Of an evicted logbook bytes may be here that the index does not know of.
             let has_evicted = !self.index.scan(&rows::meta(EVICTED_KEY), None, 1)?.is_empty();
-            let is_here = has_evicted || !self.erasures_due()?.is_empty() || self.unjudged_count() > 0;
+            let is_here =
+                has_evicted || !self.erasures_due()?.is_empty() || self.unjudged_count() + self.parked_count() > 0;
             if is_here || !self.log.aside_files().map_err(disk_error)?.is_empty() {
                 return Ok(Upkeep::Erase);
             }

@@ -13,7 +13,7 @@ use qianmo_protocol::vector::{LogTrees, PackNode, Selection, Stations, Tip, Vect
 use qianmo_protocol::wire::Wire;
 
 use super::{Replica, ReplicaError, Role};
-use crate::overlay::{RowError, decode};
+use crate::overlay::RowError;
 use crate::rows::{self, Judged, PackRow};
 
 /// The meta key of the newest beacon.
@@ -190,25 +190,10 @@ impl Replica {
         self.upload_only.remove(device);
     }
 
-    /// How many packs of a logbook wait for the gate, of all logbooks.
-    #[must_use]
-    pub fn unjudged_count(&self) -> usize {
-        self.books.values().map(|book| book.unjudged).sum()
-    }
-
     /// Every logbook with its state digest, as peers compare it.
     #[must_use]
     pub fn state_digests(&self) -> Vec<(LogbookName, StateDigest)> {
         let held = self.books.iter().filter(|(_, book)| !book.tips.is_empty());
         held.map(|(name, book)| (name.clone(), book.state)).collect()
-    }
-
-    /// Packs that wait for the gate, in commit order.
-    pub(super) fn waiting_packs(&self) -> Result<Vec<rows::NamedPack>, ReplicaError> {
-        let mut packs = Vec::new();
-        for (key, value) in self.index.scan_all(rows::UNJUDGED)? {
-            packs.push(decode(&key, &value)?);
-        }
-        Ok(packs)
     }
 }
