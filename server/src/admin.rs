@@ -37,8 +37,8 @@ pub use keys::{HubKeyFiles, KeyError};
 pub use manifest::{Manifest, ManifestError, ManifestFile};
 pub use open::{OpenHubError, OpenedHub, open};
 pub use purge::{
-    DecidedErasure, Erasures, PURGE_DOCUMENTS_MAX, PurgeError, PurgeOrder, PurgePlan, Unsaved, WaitingErasure,
-    erasures, purge, purge_plan,
+    DecidedErasure, Erasures, PurgeError, PurgeOrder, PurgePlan, Unsaved, WaitingErasure, begin_purge, erasures, purge,
+    purge_plan,
 };
 pub use qianmo_replica::replica::ErasureReach;
 pub use restore::{RestoreError, RestoreReport, restore};

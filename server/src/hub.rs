@@ -59,7 +59,7 @@ use qianmo_protocol::vector::LogTrees as _;
 use qianmo_replica::exchange::{Exchange, Output as ExchangeOutput, Pump};
 use qianmo_replica::replica::{HeldChange, Replica, ReplicaError, Role};
 
-pub use erase::{CODE_ERASED_TARGET, Kept};
+pub use erase::{CODE_ERASED_TARGET, ERASED_PER_PAGE, ErasureOrder, Kept};
 pub use found::{ClockCheck, Founding, HubOpenError, HubSecrets, HubSetup};
 pub use publish::{CODE_MONTH_AHEAD, CODE_TOO_MANY_FAILURES, CODE_TOO_MANY_LOGS, CODE_TOO_MANY_TIPS};
 pub use release::{HeldRow, HeldWhat, ReleaseError, ReleaseOrder, Released};
@@ -244,6 +244,8 @@ pub struct HubCore {
     sweep: grants::Sweep,
     /// Whether the last step of judging left some for the next.
     has_unjudged: bool,
+    /// The erasure whose pages are being decided.
+    erasing: Option<erase::Erasing>,
     /// Content that failed here after a restore and waits for the administrator.
     undecided: Vec<release::Undecided>,
     contacts: BTreeMap<DeviceId, UnixMillis>,
@@ -351,6 +353,9 @@ impl HubCore {
             self.beacon_if_due(now)?;
         }
         self.follow_grants(now)?;
+        if self.erasing.is_some() {
+            self.erase_page(now)?;
+        }
         self.settle(now)?;
         if stop {
             self.leave_all()?;
@@ -366,7 +371,7 @@ impl HubCore {
     /// Whether [`HubCore::handle_some`] should be called again though no command came.
     #[must_use]
     pub fn has_more_to_do(&self) -> bool {
-        self.sweep.is_due() || self.has_unjudged || self.waits_for(Wait::Judge)
+        self.sweep.is_due() || self.erasing.is_some() || self.has_unjudged || self.waits_for(Wait::Judge)
     }
 
     /// Signs decisions, each with the one before as its parent, and makes them durable.

@@ -271,8 +271,16 @@ impl ServerHandle {
         &self,
         order: admin::PurgeOrder,
     ) -> Result<Result<admin::PurgePlan, admin::PurgeError>, HubStopped> {
-        let decided = self.hub.run(move |core, now| admin::purge(core, now, &order)).await?;
-        let Ok(plan) = decided else { return Ok(decided) };
+        let begun = self.hub.run(move |core, now| admin::begin_purge(core, now, &order)).await?;
+        let Ok(plan) = begun else { return Ok(begun) };
+        // Tablets are served between two pages.
+        loop {
+            match self.hub.run(|core, now| core.erase_page(now)).await? {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => return Ok(Err(error.into())),
+            }
+        }
         // The read model follows between two pieces of work: it must hear what goes while that is still known.
         let kept = self.hub.run(|core, _| core.keep_house()).await?;
         Ok(kept.map(|_| plan).map_err(admin::PurgeError::from))

@@ -14,6 +14,8 @@
 mod admin;
 #[path = "hub/epochs.rs"]
 mod epochs;
+#[path = "hub/fold.rs"]
+mod fold;
 #[path = "hub/hostile.rs"]
 mod hostile;
 #[path = "hub/misplaced.rs"]

@@ -8,7 +8,8 @@
 //! 1. The state is a function of the set of events: no order, no time (`prop_state_is_the_same_in_any_order`).
 //! 2. A comment hides nothing and is not hidden.
 //! 3. An event whose bytes were erased or are held for cut or content still hides what it saw, and counts as unsettled, so
-//!    losing a return never revives the approval it answered. One held for lack of role hides nothing.
+//!    losing a return never revives the approval it answered. One held for lack of role, or excluded with its pack, hides
+//!    nothing.
 
 use std::collections::BTreeSet;
 
@@ -24,6 +25,8 @@ pub enum Standing {
     ErasedOrHeld,
     /// Held for lack of role: as if it were not there.
     HeldForRole,
+    /// The packs that carry it are in no vector (A12): who does not hold it is not offered it, so it counts for nobody.
+    Excluded,
 }
 
 /// What the fold needs of an event; the purge entry of an erased one keeps exactly this.
@@ -107,7 +110,7 @@ pub struct ReviewState {
 pub fn fold(events: &[FoldEvent], current_heads: &[ChangeHash]) -> ReviewState {
     let counting = |event: &&FoldEvent| match event.standing {
         Standing::Admitted | Standing::ErasedOrHeld => event.kind != ReviewKind::Comment,
-        Standing::HeldForRole => false,
+        Standing::HeldForRole | Standing::Excluded => false,
     };
     let counted: Vec<&FoldEvent> = events.iter().filter(counting).collect();
     let hidden: BTreeSet<DocId> = counted.iter().flat_map(|event| event.seen.iter().copied()).collect();

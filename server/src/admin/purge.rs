@@ -3,7 +3,7 @@
 //! # Flow
 //!
 //! ```text
-//! plan ─> a person confirms what goes ─> purge: signed entries, shown no more ─> HubCore::keep_house: the bytes go
+//! plan ─> a person confirms what goes ─> purge: signed entries, page by page, shown no more ─> HubCore::keep_house: the bytes go
 //!      ─> tablets hear of it in their next session and rewrite their own logs ─> the next backup lacks it
 //! ```
 //! Signed entries cannot be taken back, so what is kept nowhere else is not erased unless the administrator insists. An
@@ -15,15 +15,12 @@
 
 use std::collections::BTreeSet;
 
-use qianmo_protocol::control::{Decision, Purge, PurgeTarget};
+use qianmo_protocol::control::PurgeTarget;
 use qianmo_protocol::ids::DocId;
 use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::replica::{ErasedPart, ErasureReach, ReplicaError};
 
-use crate::hub::{HubCore, HubError};
-
-/// Most documents one erasure takes along; beyond that it was hardly meant.
-pub const PURGE_DOCUMENTS_MAX: usize = 100_000;
+use crate::hub::{ErasureOrder, HubCore, HubError};
 
 /// What is to be erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +90,11 @@ pub enum PurgeError {
         /// Of how many.
         of: usize,
     },
-    /// It takes too much along.
-    #[error("the erasure would take {have} documents along, at most {max} go at once")]
-    TooMany {
-        /// How many.
-        have: usize,
-        /// Most allowed.
-        max: usize,
+    /// Another erasure has pages left.
+    #[error("the erasure of {doc} is being carried out")]
+    Busy {
+        /// Which.
+        doc: DocId,
     },
     /// The store cannot be read.
     #[error("the record store could not be read")]
@@ -116,9 +111,6 @@ pub enum PurgeError {
 pub fn purge_plan(core: &HubCore, doc: &DocId, reach: ErasureReach) -> Result<PurgePlan, PurgeError> {
     let replica = core.replica();
     let parts = replica.erasure_scope(doc, reach)?.ok_or(PurgeError::Unknown { doc: *doc })?;
-    if parts.len() > PURGE_DOCUMENTS_MAX {
-        return Err(PurgeError::TooMany { have: parts.len(), max: PURGE_DOCUMENTS_MAX });
-    }
     let lacks_rule = reach == ErasureReach::Target && !replica.control().fold().is_standing_target(doc);
     if parts.is_empty() && !lacks_rule {
         return Err(PurgeError::Done { doc: *doc });
@@ -130,38 +122,39 @@ pub fn purge_plan(core: &HubCore, doc: &DocId, reach: ErasureReach) -> Result<Pu
     Ok(PurgePlan { parts, unsaved })
 }
 
-/// Decides an erasure, durably. From now on nothing of it is shown; the bytes go with [`HubCore::keep_house`].
+/// Writes an erasure down and decides its first page, durably. The rest follows with [`HubCore::erase_page`], by itself while
+/// the hub runs, and after the next start; then the bytes go with [`HubCore::keep_house`].
 ///
 /// # Errors
 /// [`PurgeError`]; nothing is decided then.
-pub fn purge(core: &mut HubCore, now: UnixMillis, order: &PurgeOrder) -> Result<PurgePlan, PurgeError> {
+pub fn begin_purge(core: &mut HubCore, now: UnixMillis, order: &PurgeOrder) -> Result<PurgePlan, PurgeError> {
+    if let Some(other) = core.erasing() {
+        return Err(PurgeError::Busy { doc: other.doc });
+    }
     let plan = purge_plan(core, &order.doc, order.reach)?;
     if plan.unsaved > 0 && order.unsaved == Unsaved::Refuse {
         return Err(PurgeError::Unsaved { unsaved: plan.unsaved, of: plan.parts.len() });
     }
-    let is_target = |doc: &DocId| order.reach == ErasureReach::Target && *doc == order.doc;
-    let org = core.org();
-    let mut decisions: Vec<Decision> = Vec::new();
-    let mut named = BTreeSet::new();
-    for part in &plan.parts {
-        named.insert(part.doc);
-        decisions.push(Decision::Purge(Purge {
-            target: PurgeTarget::Document { doc: part.doc, logbook: part.logbook.id(&org) },
-            reason: order.reason,
-            is_standing: is_target(&part.doc),
-            memory: part.memory.clone(),
-        }));
-    }
-    if order.reach == ErasureReach::Target
-        && !named.contains(&order.doc)
-        && !core.replica().control().fold().is_standing_target(&order.doc)
-        && let Some(home) = core.replica().home_of(&order.doc)?
-    {
+    let mut docs: Vec<DocId> = plan.parts.iter().map(|part| part.doc).collect();
+    let is_target = order.reach == ErasureReach::Target;
+    if is_target && !docs.contains(&order.doc) && !core.replica().control().fold().is_standing_target(&order.doc) {
         // Erased as a record before: what refers to it goes from now on, too.
-        let target = PurgeTarget::Document { doc: order.doc, logbook: home.id(&org) };
-        decisions.push(Decision::Purge(Purge { target, reason: order.reason, is_standing: true, memory: None }));
+        docs.insert(0, order.doc);
     }
-    core.decide(now, decisions)?;
+    let PurgeOrder { doc, reach, reason, unsaved: _ } = *order;
+    core.begin_erasure(now, ErasureOrder { doc, reach, reason }, docs)?;
+    Ok(plan)
+}
+
+/// Decides a whole erasure, durably, after what is left of one that was stopped. From now on nothing of it is shown; the
+/// bytes go with [`HubCore::keep_house`].
+///
+/// # Errors
+/// [`PurgeError`]; before [`PurgeError::Hub`] nothing is decided, and after it the next start goes on.
+pub fn purge(core: &mut HubCore, now: UnixMillis, order: &PurgeOrder) -> Result<PurgePlan, PurgeError> {
+    while core.erase_page(now)? > 0 {}
+    let plan = begin_purge(core, now, order)?;
+    while core.erase_page(now)? > 0 {}
     Ok(plan)
 }
 
@@ -220,6 +213,6 @@ pub fn erasures(core: &HubCore) -> Result<Erasures, PurgeError> {
     for (doc, record) in replica.left_by_erasures()? {
         waiting.insert(WaitingErasure { doc, because_of: Some(record) });
     }
-    let is_carried_out = !replica.is_erasure_due()?;
+    let is_carried_out = core.erasing().is_none() && !replica.is_erasure_due()?;
     Ok(Erasures { decided, waiting: waiting.into_iter().collect(), is_carried_out })
 }

@@ -185,6 +185,6 @@ const fn standing_word(standing: Standing) -> &'static str {
     match standing {
         Standing::Admitted => "counts",
         Standing::ErasedOrHeld => "held",
-        Standing::HeldForRole => "without_effect",
+        Standing::HeldForRole | Standing::Excluded => "without_effect",
     }
 }

@@ -234,6 +234,7 @@ impl HubCore {
             adoption: Adoption::default(),
             sweep: super::grants::Sweep::default(),
             has_unjudged: false,
+            erasing: None,
             undecided: Vec::new(),
             contacts: std::collections::BTreeMap::new(),
             quotas: super::quota::Quotas::default(),

@@ -2,8 +2,8 @@
 //!
 //! # Limits
 //!
-//! One device costs every tablet at most [`GATE_FAILURES_PER_DEVICE_MAX`] quarantines in a logbook, then one entry for the
-//! log; and [`FORK_PROOFS_PER_DEVICE_MAX`] proofs of forks.
+//! One device costs every tablet at most [`GATE_FAILURES_PER_DEVICE_MAX`] quarantines in a logbook and
+//! [`LATE_REFERENCES_PER_DEVICE_MAX`] for references to what was erased, then one entry for the log; and [`FORK_PROOFS_PER_DEVICE_MAX`] proofs of forks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,7 @@ use qianmo_protocol::vector::LogTrees as _;
 use qianmo_protocol::wire::Wire as _;
 use qianmo_replica::replica::{HeldChange, HeldPart, Notice};
 
+use super::erase::CODE_ERASED_TARGET;
 use super::{HubCore, HubError};
 
 /// A log of a device failed the gate too often in one logbook.
@@ -30,6 +31,9 @@ pub const CODE_TOO_MANY_LOGS: u16 = 282;
 /// A pack's month lies too far beyond the hub's.
 pub const CODE_MONTH_AHEAD: u16 = 283;
 
+/// Changes of one device in one logbook that refer to an erased target and are held one by one: it is no fault of theirs, so
+/// an honest tablet that comes late keeps its log.
+const LATE_REFERENCES_PER_DEVICE_MAX: usize = 1_024;
 /// Most proofs of forks of one device.
 const FORK_PROOFS_PER_DEVICE_MAX: usize = 16;
 
@@ -90,14 +94,19 @@ impl HubCore {
             if self.is_excluded(&failure.logbook, &failure.pack) {
                 continue;
             }
-            let key = [b"hub failures ".as_slice(), &failure.device.0, &failure.logbook.id(&self.org).0].concat();
+            let (prefix, max) = if failure.code == CODE_ERASED_TARGET {
+                (b"hub late ".as_slice(), LATE_REFERENCES_PER_DEVICE_MAX)
+            } else {
+                (b"hub failures ".as_slice(), GATE_FAILURES_PER_DEVICE_MAX)
+            };
+            let key = [prefix, &failure.device.0, &failure.logbook.id(&self.org).0].concat();
             if !counts.contains_key(&key) {
                 let stored = self.replica.meta(&key)?;
                 let count = stored.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
                 counts.insert(key.clone(), count);
             }
             let Some(count) = counts.get_mut(&key) else { continue };
-            if usize::try_from(*count).is_ok_and(|count| count < GATE_FAILURES_PER_DEVICE_MAX) {
+            if usize::try_from(*count).is_ok_and(|count| count < max) {
                 *count += 1;
                 decisions.push(Decision::Quarantine { scope, code: failure.code });
             } else if let Some(header) = self.header(&failure.logbook, &failure.pack) {

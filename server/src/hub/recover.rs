@@ -22,6 +22,7 @@ impl HubCore {
     pub(super) fn recover(&mut self, now: UnixMillis) -> Result<(), HubError> {
         self.remember_published();
         self.load_undecided()?;
+        self.resume_erasure()?;
         let (verdicts, last) = self.unchecked_verdicts()?;
         let mut held = Vec::new();
         let mut judged = Vec::new();

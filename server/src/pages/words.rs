@@ -270,6 +270,9 @@ impl Words {
             Standing::HeldForRole => {
                 Some(self.choose("没有审核权限，不起作用", "without the right to review, so without effect"))
             }
+            Standing::Excluded => {
+                Some(self.choose("所在的数据批次已被排除，不起作用", "its pack is excluded, so without effect"))
+            }
         }
     }
 

@@ -10,8 +10,8 @@ use qianmo_replica::disk::{Disk as _, MemoryDisk};
 use qianmo_replica::frames::{LocalFrame, PackFrame};
 use qianmo_replica::pack_log::{FrameKind, ScanFrom};
 use qianmo_replica::replica::{ErasureReach, Replica, Upkeep};
-use qianmo_server::admin::{PurgeError, PurgeOrder, PurgePlan, Unsaved, erasures, purge, purge_plan};
-use qianmo_server::hub::{CODE_ERASED_TARGET, Kept};
+use qianmo_server::admin::{PurgeError, PurgeOrder, PurgePlan, Unsaved, begin_purge, erasures, purge, purge_plan};
+use qianmo_server::hub::{CODE_ERASED_TARGET, ERASED_PER_PAGE, Kept};
 
 use crate::world::{World, assert_same_states, june};
 
@@ -295,4 +295,89 @@ fn erasure_that_a_crash_cut_short_is_carried_out_at_the_next_start() {
     assert_eq!(world.core.keep_house().unwrap(), Kept::AsIs);
     let tips = world.core.replica().tips(&june()).len();
     assert!(tips > 0 && erasures(&world.core).unwrap().is_carried_out);
+}
+
+/// More was once refused as a whole. Now it goes page by page, tablets are served in between, and a crash loses no page.
+#[test]
+fn erasure_of_many_pages_is_resumed_after_a_crash_in_the_middle() {
+    let mut world = World::new(80);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let target = world.file(&mut tablet_a, MARKER);
+    let records = ERASED_PER_PAGE / 2 + 40;
+    for number in 0..records {
+        world.file(&mut tablet_a, &format!("走访 {target} 第{number}次"));
+    }
+    let kept = world.file(&mut tablet_a, "没有关系的一条");
+    world.meet(&mut tablet_a);
+    let documents = 2 * (records + 1);
+    let left = |world: &World| {
+        let docs = tablet_a_docs(world.core.replica());
+        docs.iter().filter(|doc| !world.core.replica().control().fold().is_document_purged(doc)).count()
+    };
+    assert_eq!(left(&world), documents + 2);
+
+    let now = world.now();
+    let plan = begin_purge(&mut world.core, now, &order(target, ErasureReach::Target)).unwrap();
+    assert_eq!((plan.parts.len(), plan.records()), (documents, records + 1));
+    assert_eq!(left(&world), documents + 2 - ERASED_PER_PAGE);
+    assert!(world.core.replica().control().fold().is_standing_target(&target), "the target goes first");
+    let other = begin_purge(&mut world.core, now, &order(kept, ErasureReach::Record));
+    assert!(matches!(other, Err(PurgeError::Busy { doc }) if doc == target));
+    assert_eq!(world.core.keep_house().unwrap(), Kept::AsIs, "the log is rewritten once, for all pages");
+    assert!(!erasures(&world.core).unwrap().is_carried_out);
+
+    // Power is cut between two pages.
+    world.restart().unwrap();
+    assert_eq!(world.core.erasing().map(|order| order.doc), Some(target));
+    assert!(world.core.has_more_to_do());
+    let mut tablet_b = world.enrol("P02", GrantRole::Technician);
+    let late = world.file(&mut tablet_b, &format!("离线时写的 {target}"));
+    assert!(world.meet(&mut tablet_b).finished, "tablets are served meanwhile");
+    assert_eq!((world.core.erasing(), world.core.has_more_to_do()), (None, false));
+    assert!(matches!(world.core.keep_house().unwrap(), Kept::Rewritten(_)));
+    assert!(!holds(&world.disk.inner, world.core.replica(), MARKER));
+    assert!(world.core.replica().record(&kept).unwrap().is_some());
+    let listed = erasures(&world.core).unwrap();
+    assert!(listed.is_carried_out);
+    assert_eq!((listed.decided.len(), listed.waiting.len()), (documents, 1), "what came between two pages is listed");
+    assert_eq!(listed.waiting[0].doc, late);
+    world.restart().unwrap();
+    assert_eq!(world.core.erasing(), None);
+}
+
+/// Stopped after the decisions and before the bytes went, the hub once held every erased visit as a late one, and cut their
+/// device's log for it: with all that it had ever written.
+#[test]
+fn restart_before_the_bytes_go_holds_nothing_that_is_erased_and_cuts_no_log() {
+    let mut world = World::new(81);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let target = world.file(&mut tablet_a, MARKER);
+    for number in 0..70 {
+        world.file(&mut tablet_a, &format!("走访 {target} 第{number}次"));
+    }
+    let kept = world.file(&mut tablet_a, "没有关系的一条");
+    world.meet(&mut tablet_a);
+    let now = world.now();
+    purge(&mut world.core, now, &order(target, ErasureReach::Target)).unwrap();
+    world.restart().unwrap();
+    assert_eq!(world.core.counters().quarantines, 0);
+    assert!(world.core.replica().record(&kept).unwrap().is_some());
+
+    // Visits that come late are held one by one; that is no fault of their device.
+    let mut tablet_b = world.enrol("P02", GrantRole::Technician);
+    for number in 0..70 {
+        world.file(&mut tablet_b, &format!("离线走访 {target} 第{number}次"));
+    }
+    let honest = world.file(&mut tablet_b, "另一条离线记录");
+    assert!(world.meet(&mut tablet_b).finished);
+    assert!(world.core.replica().record(&honest).unwrap().is_some());
+    assert_eq!(erasures(&world.core).unwrap().waiting.len(), 70);
+}
+
+fn tablet_a_docs(replica: &Replica) -> Vec<DocId> {
+    let records = replica.all_records().unwrap();
+    let reviews = records.iter().flat_map(|record| replica.reviews(record).unwrap());
+    let mut docs: Vec<DocId> = reviews.map(|review| review.id).collect();
+    docs.extend(records.iter().filter(|record| replica.record(record).unwrap().is_some()));
+    docs
 }

@@ -5,7 +5,7 @@ use qianmo_protocol::ids::{ChangeHash, DocId};
 use qianmo_protocol::review::{FoldEvent, ReviewEvent, ReviewKind, ReviewState, Standing, fold};
 
 use super::{Replica, ReplicaError};
-use crate::rows;
+use crate::rows::{self, ChangePlace};
 
 /// A review event or comment, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Replica {
         Ok(views)
     }
 
-    fn review_view(&self, id: &DocId) -> Result<Option<ReviewView>, ReplicaError> {
+    pub(super) fn review_view(&self, id: &DocId) -> Result<Option<ReviewView>, ReplicaError> {
         let standing = self.standing_of(id)?;
         if standing.is_purged {
             return Ok(None);
@@ -51,6 +51,8 @@ impl Replica {
             Standing::ErasedOrHeld
         } else if change.is_admitted {
             Standing::Admitted
+        } else if !change.is_packed && matches!(change.row.place, ChangePlace::Pack { .. }) {
+            Standing::Excluded
         } else if held_review_still_hides(self.quarantine_code(hash)?) {
             Standing::ErasedOrHeld
         } else {
@@ -59,15 +61,19 @@ impl Replica {
         Ok(Some(ReviewView { id: *id, event, standing }))
     }
 
-    /// The code a change is held with, by content or by any of its packs.
-    pub(super) fn quarantine_code(&self, change: &ChangeHash) -> Result<u16, ReplicaError> {
+    /// The code a change is held with, by content or by any of its packs that are in vectors: others may not be everywhere.
+    fn quarantine_code(&self, change: &ChangeHash) -> Result<u16, ReplicaError> {
         let fold = self.control.fold();
         if let Some(code) = fold.content_quarantine(change) {
             return Ok(code);
         }
+        let doc = self.document_of(change)?;
+        let home = doc.map(|doc| self.home_of(&doc)).transpose()?.flatten();
         for (key, _) in self.index.scan_all(&rows::carriers_of(change))? {
-            let pack = rows::tail::<32>(&key).map(qianmo_protocol::ids::PackHash);
-            if let Some(code) = pack.and_then(|pack| fold.carrier_quarantine(change, &pack)) {
+            let Some(pack) = rows::tail::<32>(&key).map(qianmo_protocol::ids::PackHash) else { continue };
+            if let Some(code) = fold.carrier_quarantine(change, &pack)
+                && !self.is_pack_excluded(home.as_ref(), &pack)?
+            {
                 return Ok(code);
             }
         }

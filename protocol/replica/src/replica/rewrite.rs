@@ -31,9 +31,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_protocol::control::PurgeTarget;
-use qianmo_protocol::ids::{ChangeHash, DocId, digest32};
+use qianmo_protocol::ids::{ChangeHash, DocId};
 use qianmo_protocol::pack::{Entry, VerifiedPack};
-use qianmo_protocol::wire::{Wire, Writer};
+use qianmo_protocol::wire::Wire;
 
 use super::evict::{EVICTED_KEY, EvictedFrames};
 use super::{OpenReport, Replica, ReplicaError};
@@ -142,8 +142,8 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`] when the index fails.
     pub fn is_erasure_due(&self) -> Result<bool, ReplicaError> {
-        let due = self.erasures();
-        Ok(!due.is_empty() && self.meta(ERASED_KEY)? != Some(mark(&due)))
+        let decided = self.control.fold().purges().count();
+        Ok(decided > 0 && self.meta(ERASED_KEY)? != Some(mark(decided)))
     }
 
     fn erasures(&self) -> BTreeSet<PurgeTarget> {
@@ -165,7 +165,7 @@ impl Replica {
                 return Ok(Upkeep::Erase);
             }
             // A store that never held any of it has nothing to rewrite.
-            self.put_meta(ERASED_KEY, &mark(&self.erasures()))?;
+            self.put_meta(ERASED_KEY, &mark(self.control.fold().purges().count()))?;
             self.sync()?;
         }
         let look =
@@ -238,7 +238,7 @@ impl Replica {
     /// [`ReplicaError`]; what was rewritten before the failure stays so, and the rest is done at the next call.
     pub fn rewrite(&mut self) -> Result<RewriteTotals, ReplicaError> {
         self.sync()?;
-        let erasures = self.erasures();
+        let (erasures, decided) = (self.erasures(), self.control.fold().purges().count());
         let superseded = self.superseded()?;
         let due = self.erasures_due()?;
         let erased = Erased::of(&erasures);
@@ -262,7 +262,7 @@ impl Replica {
         self.rebuild_quietly()?;
         self.touched.extend(due);
         if !erasures.is_empty() {
-            self.put_meta(ERASED_KEY, &mark(&erasures))?;
+            self.put_meta(ERASED_KEY, &mark(decided))?;
         }
         self.look_again_after(totals.bytes_after)?;
         Ok(totals)
@@ -284,16 +284,9 @@ fn disk_error(source: crate::disk::DiskError) -> ReplicaError {
     ReplicaError::Read(source.into())
 }
 
-/// Names a set of erasures.
-fn mark(erasures: &BTreeSet<PurgeTarget>) -> Vec<u8> {
-    let mut writer = Writer::new();
-    for target in erasures {
-        match target {
-            PurgeTarget::Document { doc, .. } => writer.raw(&doc.0),
-            PurgeTarget::Hash { change, .. } => writer.raw(&change.0),
-        }
-    }
-    digest32("qianmo erased v1", &[&writer.finish()]).to_vec()
+/// Names a set of erasures: what a store knows of them only grows, so their number does.
+fn mark(decided: usize) -> Vec<u8> {
+    u64::try_from(decided).unwrap_or(u64::MAX).to_be_bytes().to_vec()
 }
 
 /// Documents and changes whose bytes must go.

@@ -132,7 +132,7 @@ fn refused(error: PurgeError) -> Failure {
             Exit::Refused,
             "back up first (qianmo-server backup), or say --even-if-unsaved if nobody must ever read it again",
         ),
-        PurgeError::TooMany { .. } => (Exit::Refused, "look at what refers to it; this was hardly meant"),
+        PurgeError::Busy { .. } => (Exit::Refused, "it is done soon; then ask again"),
         PurgeError::Store(_) | PurgeError::Hub(_) => (Exit::Failed, STORE_NEXT),
     };
     Failure { exit, error: anyhow::Error::new(error).context("nothing was erased"), next: next.to_owned() }

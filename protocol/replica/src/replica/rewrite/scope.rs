@@ -9,7 +9,7 @@ use qianmo_protocol::change::{OpAction, RawChange, Scalar};
 use qianmo_protocol::control::ReviewMemory;
 use qianmo_protocol::ids::{DocId, LogbookName, PackHash};
 use qianmo_protocol::pack::Entry;
-use qianmo_protocol::review::{ReviewEvent, ReviewKind};
+use qianmo_protocol::review::{ReviewEvent, ReviewKind, Standing};
 use qianmo_protocol::wire::Wire as _;
 
 use super::{Replica, ReplicaError};
@@ -36,8 +36,6 @@ pub struct ErasedPart {
     pub logbook: LogbookName,
     /// The record that it is a review or comment of; `None` for a record.
     pub about: Option<DocId>,
-    /// What must outlive it, if it is a review event (A3).
-    pub memory: Option<ReviewMemory>,
 }
 
 /// Whether a change writes the id of one of these documents, in any of the forms a reference has.
@@ -84,30 +82,35 @@ impl Replica {
         Ok(Some(parts))
     }
 
-    fn erased_part(&self, doc: &DocId) -> Result<Option<ErasedPart>, ReplicaError> {
+    /// One document as an erasure takes it; `None` when it is not known here.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn erased_part(&self, doc: &DocId) -> Result<Option<ErasedPart>, ReplicaError> {
         let Some(row) = self.index.get::<DocRow>(&rows::doc(doc))? else { return Ok(None) };
-        let event = match row.kind {
-            DocKind::Review { .. } => self.review_event(doc)?,
+        let about = match row.kind {
+            DocKind::Review { record } => Some(record),
             DocKind::Record { .. } | DocKind::Unknown => None,
         };
-        let memory = event.as_ref().map(|event| ReviewMemory {
+        Ok(Some(ErasedPart { doc: *doc, logbook: row.logbook, about }))
+    }
+
+    /// What must outlive a review event that is erased (A3); `None` for one that hides nothing while it is here, and for
+    /// what is no event.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn review_memory(&self, doc: &DocId) -> Result<Option<ReviewMemory>, ReplicaError> {
+        let Some(view) = self.review_view(doc)? else { return Ok(None) };
+        let memory = |event: &ReviewEvent| ReviewMemory {
             record: event.record,
             kind: kind_number(event.kind),
             seen: event.seen.clone(),
-        });
-        Ok(Some(ErasedPart { doc: *doc, logbook: row.logbook, about: event.map(|event| event.record), memory }))
-    }
-
-    fn review_event(&self, doc: &DocId) -> Result<Option<ReviewEvent>, ReplicaError> {
-        for (key, value) in self.index.scan_all(&rows::changes_of(doc))? {
-            let row: ChangeRow = decode(&key, &value)?;
-            let name = self.index.get::<DocRow>(&rows::doc(doc))?.map(|row| row.logbook);
-            let change = self.change_at(name.as_ref(), &row.place)?;
-            if let Some(event) = change.and_then(|change| ReviewEvent::from_change(&change).ok()) {
-                return Ok(Some(event));
-            }
-        }
-        Ok(None)
+        };
+        Ok(match view.standing {
+            Standing::Admitted | Standing::ErasedOrHeld => Some(memory(&view.event)),
+            Standing::HeldForRole | Standing::Excluded => None,
+        })
     }
 
     /// Documents that refer to one of these, in any change that is here.
