@@ -6,7 +6,9 @@
 //! <data_dir>/             mode 0700
 //!   hub.json              says that `init` finished: format version, organisation
 //!   keys/                 authority.key, server-tls.key, hub.key, device.key, bundle.key, each mode 0600
+//!   forms/                the district's own forms, if it has some
 //!   log/                  the pack log: the truth
+//!   log-end.json          how far the log was durable: what `verify` compares its end with
 //!   index/                follows from the log
 //!   projection.sqlite     follows from the log
 //! ```

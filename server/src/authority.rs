@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 
 /// Bytes of a key file: an unencrypted PKCS #8 Ed25519 key.
 const KEY_FILE_BYTES: usize = 48;
-const AUTHORITY_KEY_FILE: &str = "authority.key";
+pub(crate) const AUTHORITY_KEY_FILE: &str = "authority.key";
 const SERVER_KEY_FILE: &str = "server-tls.key";
 const VALID_FROM_YEAR: i32 = 2020;
 const VALID_UNTIL_YEAR: i32 = 2120;

@@ -48,6 +48,9 @@ const KEEP_TIME_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the hub looks whether its log should be rewritten.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_secs(60);
 
+/// How often a backup or a check begins anew because the log was rewritten under it.
+const REWRITTEN_TRIES: u32 = 5;
+
 /// How a hub is started, beside its configuration.
 #[derive(Clone)]
 pub struct StartOptions {
@@ -252,12 +255,21 @@ impl ServerHandle {
         to: PathBuf,
         config: Option<PathBuf>,
     ) -> Result<admin::BackupReport, admin::BackupError> {
-        let folder = self.folder.clone();
-        let plan = self.hub.run(move |core, now| admin::BackupPlan::of(core, folder, now)).await?;
-        let copied = tokio::task::spawn_blocking(move || admin::backup_files(&plan, &to, config.as_deref())).await;
-        let report = copied.unwrap_or(Err(admin::BackupError::CutShort))?;
+        let mut report = Err(admin::BackupError::CutShort);
+        for _ in 0..REWRITTEN_TRIES {
+            let (folder, place) = (self.folder.clone(), to.clone());
+            let plan = self.hub.run(move |core, now| admin::BackupPlan::of(core, folder, place, now)).await??;
+            let config = config.clone();
+            let copied = tokio::task::spawn_blocking(move || admin::backup_files(&plan, config.as_deref())).await;
+            report = copied.unwrap_or(Err(admin::BackupError::CutShort));
+            // A segment was rewritten meanwhile: what is to be copied is another set of files now.
+            if !matches!(report, Err(admin::BackupError::Moved { .. })) {
+                break;
+            }
+        }
+        let report = report?;
         let commit = report.commit;
-        self.hub.run(move |core, now| core.set_watermark(now, commit)).await??;
+        self.hub.run(move |core, now| core.note_backup(now, &to, commit)).await??;
         Ok(report)
     }
 }
@@ -291,10 +303,18 @@ impl ServerHandle {
     /// # Errors
     /// [`VerifyRunningError`].
     pub async fn verify(&self) -> Result<admin::VerifyReport, VerifyRunningError> {
-        let folder = self.folder.clone();
-        let expected = self.hub.run(|core, _| admin::Expected::of(core)).await?;
-        let verified = tokio::task::spawn_blocking(move || admin::verify_snapshot(&folder, &expected)).await;
-        Ok(verified.map_err(|_| VerifyRunningError::CutShort)??)
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let folder = self.folder.clone();
+            let expected = self.hub.run(|core, _| admin::Expected::of(core)).await?;
+            let verified = tokio::task::spawn_blocking(move || admin::verify_snapshot(&folder, &expected)).await;
+            match verified.map_err(|_| VerifyRunningError::CutShort)? {
+                // A segment was rewritten meanwhile.
+                Err(error) if error.is_moved() && tries < REWRITTEN_TRIES => {}
+                verified => return Ok(verified?),
+            }
+        }
     }
 }
 
@@ -362,11 +382,11 @@ impl Server {
     /// # Errors
     /// [`RunError`].
     pub async fn run(self) -> Result<(), RunError> {
-        let ServerHandle { hub, stop, .. } = self.handle;
+        let ServerHandle { hub, stop, folder, .. } = self.handle;
         let mut stopping = stop.subscribe();
         let web = tokio::spawn(web::serve(self.web, self.state, stop.subscribe()));
         let time = tokio::spawn(keep_time(hub.clone()));
-        let house = tokio::spawn(keep_house(hub.clone()));
+        let house = tokio::spawn(keep_house(hub.clone(), folder.clone()));
         tokio::select! {
             // An error means that nobody can say stop any more: then the hub's own end is waited for.
             _told = stopping.wait_for(|stop| *stop) => {}
@@ -385,7 +405,7 @@ impl Server {
         let thread = self.thread;
         let ended = tokio::task::spawn_blocking(move || thread.join()).await;
         let served = web.await.unwrap_or(Ok(()));
-        ended.map_err(|_| RunError::Panicked)??;
+        note_log_end(&folder, ended.map_err(|_| RunError::Panicked)??);
         served.map_err(RunError::Web)
     }
 }
@@ -405,13 +425,25 @@ async fn keep_time(hub: HubHandle) {
     }
 }
 
-/// Carries out erasures that came from elsewhere, and drops what is superseded, until the hub ends.
-async fn keep_house(hub: HubHandle) {
+/// What `verify` compares the log's end with. Nothing else depends on it.
+fn note_log_end(folder: &Folder, commit: u64) {
+    if let Err(error) = folder.note_log_end(commit) {
+        tracing::warn!(
+            error = &error as &dyn core::error::Error,
+            "how far the log is durable could not be written down"
+        );
+    }
+}
+
+/// Carries out erasures that came from elsewhere, drops what is superseded, and writes down how far the log is durable,
+/// until the hub ends.
+async fn keep_house(hub: HubHandle, folder: Folder) {
     let mut every = tokio::time::interval(KEEP_HOUSE_EVERY);
     loop {
         every.tick().await;
-        match hub.run(|core, _| core.keep_house()).await {
-            Ok(Ok(_)) => {}
+        let kept = hub.run(|core, _| core.keep_house().map(|_| core.replica().durable_commit().0));
+        match kept.await {
+            Ok(Ok(commit)) => note_log_end(&folder, commit),
             Ok(Err(error)) => {
                 tracing::error!(error = &error as &dyn core::error::Error, "the record store could not be rewritten")
             }

@@ -12,6 +12,10 @@
 
 #[path = "hub/admin.rs"]
 mod admin;
+#[path = "hub/backups.rs"]
+mod backups;
+#[path = "hub/damage.rs"]
+mod damage;
 #[path = "hub/epochs.rs"]
 mod epochs;
 #[path = "hub/fold.rs"]

@@ -35,6 +35,7 @@
 //!
 //! `docs/storage.md` has the bytes.
 
+mod check;
 mod error;
 mod frame;
 mod header;
@@ -48,6 +49,7 @@ use std::collections::BTreeMap;
 
 use crate::disk::{Disk, DiskError};
 
+pub use self::check::{SegmentCheck, check_segment};
 pub use self::error::{AppendError, Damage, DamagePlace, OpenError, ReadError, RewriteError, ScanError, SyncError};
 pub use self::frame::{FRAME_OVERHEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, Frame, FrameKind};
 pub use self::header::{

@@ -59,6 +59,7 @@ mod receipts;
 mod repack;
 mod review;
 mod rewrite;
+mod roll;
 mod shelf;
 mod status;
 mod write;
@@ -74,6 +75,7 @@ pub use receipts::RECEIPTS_PER_PACK_MAX;
 pub use repack::GivenUp;
 pub use review::ReviewView;
 pub use rewrite::{COMPACT_BYTES_MIN, COMPACT_PERCENT, ErasedPart, ErasureReach, RewriteTotals, Upkeep, refers_to};
+pub use roll::{Roll, RollLine, RollState};
 pub use status::{CODE_BASE_ERASED, CODE_BASE_MISSING, Delivery, OutboxCount};
 pub use write::{WriteError, Written};
 

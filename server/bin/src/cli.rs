@@ -385,10 +385,15 @@ pub(crate) struct Export {
 
 /// 检查数据目录或备份 Check a data folder or a backup
 ///
-/// 逐帧校验、签名链、状态重算;什么也不改。
-/// Every frame, every signature, every state computed anew. Changes nothing.
+/// 逐帧校验、有没有缺、签名链、回执、密钥、状态重算;什么也不改。
+/// Every frame, that none is missing, every signature, receipt and key, every state computed anew. Changes nothing.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
+#[command(after_help = "Ends with 0 when everything holds, with 3 when something does not; --json lists what.
+
+Examples 示例:
+  qianmo-server verify                     运行中的数据目录 (the data folder, also while the hub runs)
+  qianmo-server verify /mnt/usb/qianmo     备份 (a backup)")]
 pub(crate) struct Verify {
     /// 数据目录或备份;不写就是 --data A data folder or a backup; without it, the data folder
     #[arg(value_name = "DIR")]
@@ -400,10 +405,19 @@ pub(crate) struct Verify {
 
 /// 备份,运行中也可以 Back up, also while the hub runs
 ///
-/// 备份里有私钥,请像服务器一样看管。
-/// A backup holds the private keys: guard it like the server.
+/// 只复制新的部分;说清复制了多少、备份到哪个提交。备份里有日志、私钥、本区表单和配置,请像服务器一样看管。
+/// Copies only what is new, and says how much and how far. A backup holds the log, the private keys, the
+/// district's forms and the configuration: guard it like the server.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
+#[command(after_help = "A backup that is cut short, or finds no room, leaves the one before it as it was.
+What was erased leaves the backup at the next run. One backup is one state: keep dated copies elsewhere
+for older ones.
+
+Examples 示例:
+  qianmo-server backup                              到 backup.dir (to backup.dir)
+  qianmo-server backup --to /mnt/usb/qianmo         到U盘,先挂载 (to a stick; mount it first)
+  qianmo-server verify /mnt/usb/qianmo              检查备份 (check it)")]
 pub(crate) struct Backup {
     /// 备份到哪个目录;不写就是 backup.dir Where to; without it, backup.dir of the configuration
     #[arg(long, value_name = "DIR")]
@@ -415,11 +429,17 @@ pub(crate) struct Backup {
 
 /// 从备份恢复到空目录 Restore a backup into an empty folder
 ///
-/// 旧机器从此不能再运行。
-/// Never run the old machine again: the restored hub is its successor.
+/// 先把备份查一遍,坏了就不动手。旧机器从此不能再运行。说清接下来会怎样、哪些设备待确认。
+/// Looks through the backup first and does nothing with a damaged one. Never run the old machine again: the
+/// restored hub is its successor. Says what happens next, and which devices are to be confirmed.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-#[command(after_help = "Example 示例:\n  qianmo-server restore --from /mnt/backup --data /var/lib/qianmo")]
+#[command(
+    after_help = "A backup holds one state, the newest. To go further back, restore an older copy of the backup folder.
+
+Example 示例:
+  qianmo-server restore --from /mnt/backup --data /var/lib/qianmo"
+)]
 pub(crate) struct Restore {
     /// 备份目录 The backup
     #[arg(long, value_name = "DIR")]

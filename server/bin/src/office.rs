@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use qianmo_forms::{FormKind, FormSet};
-use qianmo_server::admin::{self, Expected, Folder, FolderError, OpenHubError, VerifyError};
+use qianmo_server::admin::{self, BackupError, Expected, Folder, FolderError, OpenHubError, VerifyError};
 use qianmo_server::config::{Overrides, ServerConfig};
 use qianmo_server::hub::{ClockCheck, HubCore, HubLimits, HubStopped};
 use qianmo_server::projection::{Filter, Personal, Position, Projection, Reader};
@@ -27,7 +27,7 @@ use qianmo_server::protocol::handshake::Address;
 use qianmo_server::protocol::ids::{Code, DeviceId};
 use qianmo_server::protocol::time::UnixMillis;
 use qianmo_server::registry::{DeviceStanding, IssueError, RegistryError, TicketGrant, TicketOrder};
-use qianmo_server::server::{RevokeError, ServerHandle, wall_clock};
+use qianmo_server::server::{RevokeError, ServerHandle, VerifyRunningError, wall_clock};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde::Serialize;
@@ -47,8 +47,6 @@ pub(crate) use answers::{BackupAnswer, DeviceAnswer, ExportAnswer, StatsAnswer, 
 
 /// Records read at a time.
 const PAGE: usize = 200;
-const BACKUP_NEXT: &str =
-    "the backup before is as it was; choose a folder with room, best on another disk, and try again";
 const STORE_NEXT: &str = "run: qianmo-server verify";
 
 /// Where a command finds its hub.
@@ -95,7 +93,7 @@ impl Office {
             Job::OnCore(deed) => carry_out(&mut core, now, &self.ticket_addresses(), deed),
             Job::Backup { to } => {
                 let report = admin::backup(&mut core, &folder, &to, self.config_file.as_deref(), now);
-                let report = report.or_fail(Exit::Failed, no_backup(&to), BACKUP_NEXT);
+                let report = report.map_err(|error| backup_failed(error, &to));
                 report.and_then(|report| to_value(&BackupAnswer::of(&to, &report)))
             }
             Job::Figures { year } => {
@@ -111,10 +109,12 @@ impl Office {
             }
             Job::Purge(asked) => purge::on_store(&folder, &mut core, now, &asked).and_then(|answer| to_value(&answer)),
         };
+        let end = core.replica().durable_commit().0;
         let closed =
             core.close().or_fail(Exit::Failed, "the store could not be closed", "start the hub; it repairs itself");
         let done = done?;
         closed?;
+        folder.note_log_end(end).or_fail(Exit::Failed, "the data folder cannot be written", "look at the disk")?;
         Ok(done)
     }
 
@@ -220,7 +220,7 @@ impl LiveDesk {
     /// What could not be copied.
     pub(crate) async fn backup(&self, to: &Path) -> Result<BackupAnswer, Failure> {
         let report = self.handle.backup(to.to_owned(), self.config_file.clone()).await;
-        let report = report.or_fail(Exit::Failed, no_backup(to), BACKUP_NEXT)?;
+        let report = report.map_err(|error| backup_failed(error, to))?;
         Ok(BackupAnswer::of(to, &report))
     }
 
@@ -263,8 +263,14 @@ impl Desk for LiveDesk {
             }
             Job::Verify => {
                 let folder = self.handle.folder().clone();
-                let expected = self.handle.hub().run(|core, _| Expected::of(core)).await.map_err(stopped)?;
-                to_value(&beside(move || verify(&folder, &expected)).await?)
+                let verified = self.handle.verify().await.map_err(|error| match error {
+                    VerifyRunningError::Verify(error) => unreadable(error, folder.root()),
+                    VerifyRunningError::Stopped(error) => stopped(error),
+                    VerifyRunningError::CutShort => {
+                        Failure::new(Exit::Failed, error.to_string(), "look at the hub's log")
+                    }
+                });
+                to_value(&VerifyAnswer::from(verified?))
             }
             Job::ImportBundle { file } => to_value(&bundle::on_hub(&self.handle, &file).await?),
             Job::Purge(asked) => to_value(&purge::on_hub(&self.handle, &asked).await?),
@@ -283,8 +289,38 @@ fn stopped(error: HubStopped) -> Failure {
     Failure { exit: Exit::Failed, error, next: "start it again, or try again once it has ended".to_owned() }
 }
 
-fn no_backup(to: &Path) -> String {
-    format!("no backup was made in {}", to.display())
+/// Why there is no new backup, for whoever has to do something about it.
+fn backup_failed(error: BackupError, to: &Path) -> Failure {
+    let (exit, next) = match &error {
+        BackupError::NoParent { .. } => (Exit::Failed, "mount the disk, or make that folder; then back up again"),
+        BackupError::Vanished { .. } => (Exit::Failed, "mount the disk; for a new one choose a folder of another name"),
+        BackupError::Foreign { .. } | BackupError::Inside { .. } | BackupError::OtherOrganisation { .. } => {
+            (Exit::WrongFolder, "choose a folder of its own, best on another disk")
+        }
+        BackupError::Manifest(_) => {
+            (Exit::NotHeld, "check it with: qianmo-server verify DIR; back up into an empty folder meanwhile")
+        }
+        BackupError::Busy { .. } => (Exit::Failed, "wait for the other backup"),
+        BackupError::SourceDamaged { .. } => (
+            Exit::NotHeld,
+            "the backup before is as it was; run: qianmo-server verify; copy the data folder as it is to another disk, \
+             then restore the newest backup that verifies: tablets bring back the rest",
+        ),
+        BackupError::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => (
+            Exit::Failed,
+            "the disk of the backup is full; the backup before is as it was; make room or choose another disk",
+        ),
+        BackupError::Write { .. } | BackupError::Folder(_) => {
+            (Exit::Failed, "the backup before is as it was; is the disk there, with room, and may the hub write to it?")
+        }
+        BackupError::Read { .. } => (Exit::Failed, "the backup before is as it was; look at the hub's disk"),
+        BackupError::Moved { .. } | BackupError::CutShort => {
+            (Exit::Failed, "the backup before is as it was; try again")
+        }
+        BackupError::Hub(_) | BackupError::Stopped(_) => (Exit::Failed, "start the hub, then back up again"),
+    };
+    let what = format!("no backup was made in {}", to.display());
+    Failure { exit, error: anyhow::Error::new(error).context(what), next: next.to_owned() }
 }
 
 fn to_value(answer: &impl Serialize) -> Result<Value, Failure> {

@@ -202,7 +202,7 @@ fn backup_of_a_running_hub_verifies_and_restores_into_a_new_epoch() {
     assert_eq!(after["org"], stats["org"]);
     assert_ne!(after["epoch"], stats["epoch"]);
 
-    flip_last_byte(&to.join("hub.json"));
+    flip_last_byte(&to.join("manifest.json"));
     let (code, said) = place.fails(&["verify", to.to_str().unwrap()]);
     assert_eq!(code, 3, "{said}");
 }

@@ -10,6 +10,7 @@ use qianmo_forms::{FormError, FormSet};
 use serde::{Deserialize, Serialize};
 
 const MARK_FILE: &str = "hub.json";
+const LOG_END_FILE: &str = "log-end.json";
 const CONFIG_FILE: &str = "qianmo.toml";
 const FORMAT: u32 = 1;
 const MARK_BYTES_MAX: u64 = 64 * 1024;
@@ -54,6 +55,20 @@ pub enum FolderError {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// How far the log was durable once.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LogEnd {
+    commit: u64,
+    /// BLAKE3 over the number's digits: one changed byte must not raise an alarm, or hide one.
+    digest: String,
+}
+
+impl LogEnd {
+    fn at(commit: u64) -> Self {
+        Self { commit, digest: blake3::hash(commit.to_string().as_bytes()).to_hex().to_string() }
+    }
 }
 
 /// What the mark says.
@@ -125,6 +140,40 @@ impl Folder {
 
     pub(super) fn mark(&self) -> PathBuf {
         self.root.join(MARK_FILE)
+    }
+
+    /// How far the log was durable when that was last written down: it may be further. `None` when nobody wrote it down.
+    ///
+    /// # Errors
+    /// [`FolderError::Mark`] when the file is not as it was written.
+    pub fn log_end(&self) -> Result<Option<u64>, FolderError> {
+        let path = self.root.join(LOG_END_FILE);
+        let mut text = String::new();
+        match File::open(&path).and_then(|file| file.take(MARK_BYTES_MAX).read_to_string(&mut text)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(FolderError::Mark { path }),
+            Err(source) => return Err(FolderError::Io { action: "read", path, source }),
+        }
+        let end = serde_json::from_str(&text).ok().filter(|end: &LogEnd| *end == LogEnd::at(end.commit));
+        let is_as_written = |end: &LogEnd| serde_json::to_string(end).is_ok_and(|again| again == text);
+        end.filter(is_as_written).map(|end| Some(end.commit)).ok_or(FolderError::Mark { path })
+    }
+
+    /// Writes down how far the log is durable, if that is not known yet. A log that ends earlier has lost its end.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn note_log_end(&self, commit: u64) -> Result<(), FolderError> {
+        if self.log_end().ok().flatten().is_some_and(|known| known >= commit) {
+            return Ok(());
+        }
+        self.set_log_end(commit)
+    }
+
+    pub(super) fn set_log_end(&self, commit: u64) -> Result<(), FolderError> {
+        let text = serde_json::to_vec(&LogEnd::at(commit)).unwrap_or_default();
+        write_whole(&self.root.join(LOG_END_FILE), &text)
     }
 
     /// Makes the folder private, or takes an empty one. A configuration file may lie in it.

@@ -84,8 +84,9 @@ pub fn init(order: &InitOrder, now: UnixMillis, mut rng: StdRng) -> Result<InitR
     let disk = RealDisk::open(folder.log())?;
     // The index is not kept: the first start makes it from the log.
     let core = HubCore::found(Box::new(disk), Box::new(MemoryIndex::new()), setup, &founding, now)?;
-    let hub = core.hub();
+    let (hub, end) = (core.hub(), core.replica().durable_commit().0);
     core.close()?;
+    folder.note_log_end(end)?;
     folder.write_mark(&Mark::new(&order.organisation, &authority.org()))?;
     Ok(InitReport { org: authority.org(), authority_key: authority.public_key(), hub })
 }

@@ -10,6 +10,7 @@ use rand::CryptoRng;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
+use crate::authority::AUTHORITY_KEY_FILE;
 use crate::hub::HubSecrets;
 
 const SIGNING_FILE: &str = "hub.key";
@@ -93,6 +94,20 @@ impl HubKeyFiles {
     }
 }
 
+/// The authority's key and the hub's, from wherever they lie: a backup's disk may know no owners.
+pub(super) fn read_all(path_of: impl Fn(&str) -> PathBuf) -> Result<(SigningKey, HubSecrets), KeyError> {
+    let seed = |name: &str| {
+        let path = path_of(name);
+        let failed = |source| KeyError::Io { action: "read", path: path.clone(), source };
+        read_seed(name, &path, File::open(&path).map_err(failed)?)
+    };
+    let signing = SigningKey::from_bytes(&*seed(SIGNING_FILE)?);
+    let device = SigningKey::from_bytes(&*seed(DEVICE_FILE)?);
+    let bundle_public = PublicKey::from(&StaticSecret::from(*seed(BUNDLE_FILE)?)).to_bytes();
+    let authority = SigningKey::from_bytes(&*seed(AUTHORITY_KEY_FILE)?);
+    Ok((authority, HubSecrets { signing, device, bundle_public }))
+}
+
 /// Both kinds of key have the same shape in PKCS #8 and differ in one byte of the algorithm's number.
 fn with_algorithm(name: &str, mut der: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
     if name == BUNDLE_FILE
@@ -128,10 +143,15 @@ fn load(folder: &Path, name: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     if let Some(mode) = open_to_others(&file).map_err(failed)? {
         return Err(KeyError::TooOpen { path, mode });
     }
+    read_seed(name, &path, file)
+}
+
+fn read_seed(name: &str, path: &Path, file: File) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let mut der = Zeroizing::new(Vec::new());
-    file.take(KEY_BYTES_MAX).read_to_end(&mut der).map_err(failed)?;
+    let read = file.take(KEY_BYTES_MAX).read_to_end(&mut der);
+    read.map_err(|source| KeyError::Io { action: "read", path: path.to_owned(), source })?;
     let der = with_algorithm(name, der);
-    seed_of_pkcs8(&der).map(Zeroizing::new).ok_or(KeyError::Corrupt { path })
+    seed_of_pkcs8(&der).map(Zeroizing::new).ok_or_else(|| KeyError::Corrupt { path: path.to_owned() })
 }
 
 #[cfg(unix)]

@@ -73,7 +73,15 @@ pub fn open(
     let disk = RealDisk::open(folder.log())?;
     let (index, _) = SledIndex::open(folder.index(), INDEX_CACHE_BYTES)?;
     let setup = HubSetup { authority: authority.public_key(), secrets: files.secrets, limits, clock, rng };
-    let (core, report) = HubCore::open(Box::new(disk), Box::new(index), setup, now)?;
+    let log_end = folder.log_end().unwrap_or_else(|error| {
+        tracing::warn!(error = &error as &dyn core::error::Error, "how far the record store was durable is not known");
+        None
+    });
+    let log_end = log_end.unwrap_or(0);
+    let (core, report) = HubCore::open_known(Box::new(disk), Box::new(index), setup, now, log_end)?;
+    if core.opened_commit() < log_end {
+        folder.set_log_end(core.replica().durable_commit().0)?;
+    }
     log_report(&report);
     Ok(OpenedHub { core, report, authority: Arc::new(authority), identity, organisation: mark.organisation })
 }

@@ -1,6 +1,9 @@
 //! Control time: when the hub says its clock and its watermark (A7).
 
+use std::path::Path;
+
 use qianmo_protocol::beacon::{Beacon, SignedBeacon};
+use qianmo_protocol::ids::digest32;
 use qianmo_protocol::time::UnixMillis;
 
 use super::{HubCore, HubError};
@@ -10,7 +13,9 @@ const BEACON_EVERY_MS: i64 = 60_000;
 /// A hub that nobody visits says the time this often, so that its next start can judge its clock.
 const IDLE_BEACON_EVERY_MS: i64 = 24 * 3_600_000;
 /// The meta key of the backup watermark.
-pub(super) const WATERMARK_KEY: &[u8] = b"hub watermark";
+pub(crate) const WATERMARK_KEY: &[u8] = b"hub watermark";
+/// The meta key of what a backup folder was seen to contain; its path follows.
+const BACKUP_KEY: &[u8] = b"hub backup ";
 
 impl HubCore {
     /// The last commit that is in a backup.
@@ -33,6 +38,28 @@ impl HubCore {
         self.replica.sync()?;
         self.sessions.values_mut().for_each(|session| session.has_control_news = true);
         Ok(())
+    }
+
+    /// A backup in a folder contains everything up to this commit: moves the watermark, and remembers the folder.
+    ///
+    /// # Errors
+    /// [`HubError`].
+    pub fn note_backup(&mut self, now: UnixMillis, to: &Path, commit: u64) -> Result<(), HubError> {
+        let value = [self.epoch.0.as_slice(), &commit.to_be_bytes()].concat();
+        self.replica.put_meta(&backup_key(to), &value)?;
+        self.set_watermark(now, commit)?;
+        self.replica.sync()?;
+        Ok(())
+    }
+
+    /// What a folder contained when it was last backed up into in this epoch.
+    ///
+    /// # Errors
+    /// [`HubError::Store`].
+    pub fn noted_backup(&self, to: &Path) -> Result<Option<u64>, HubError> {
+        let Some(value) = self.replica.meta(&backup_key(to))? else { return Ok(None) };
+        let commit = value.strip_prefix(self.epoch.0.as_slice()).and_then(|commit| commit.try_into().ok());
+        Ok(commit.map(u64::from_be_bytes))
     }
 
     /// Says the time once a day, also when no tablet comes. Call it now and then.
@@ -72,4 +99,10 @@ impl HubCore {
         self.replica.sync()?;
         Ok(())
     }
+}
+
+/// Paths may be long, keys may not.
+fn backup_key(to: &Path) -> Vec<u8> {
+    let digest = digest32("qianmo backup folder v1", &[to.as_os_str().as_encoded_bytes()]);
+    [BACKUP_KEY, digest.as_slice()].concat()
 }

@@ -125,7 +125,28 @@ impl HubCore {
         setup: HubSetup,
         now: UnixMillis,
     ) -> Result<(Self, OpenReport), HubOpenError> {
+        Self::open_known(disk, index, setup, now, 0)
+    }
+
+    /// As [`HubCore::open`] for a store that is known to have been durable up to a commit. When its end is gone, because a
+    /// disk forgot it or somebody put an older log in its place, it is a restored store: a new epoch begins before
+    /// anything else is decided.
+    ///
+    /// # Errors
+    /// [`HubOpenError`].
+    pub fn open_known(
+        disk: Box<dyn Disk>,
+        index: Box<dyn Index>,
+        setup: HubSetup,
+        now: UnixMillis,
+        log_end: u64,
+    ) -> Result<(Self, OpenReport), HubOpenError> {
         let (mut core, report) = Self::begun(disk, index, setup, now)?;
+        if core.opened_at < log_end {
+            let have = core.opened_at;
+            tracing::error!(have, log_end, "the end of the record store is gone: it goes on as a restored one");
+            core.begin_epoch(now, have)?;
+        }
         core.recover(now)?;
         Ok((core, report))
     }

@@ -153,15 +153,15 @@ enum Work {
 /// The hub's thread. [`HubThread::join`] waits for its end.
 #[derive(Debug)]
 pub struct HubThread {
-    join: JoinHandle<Result<(), HubError>>,
+    join: JoinHandle<Result<u64, HubError>>,
 }
 
 impl HubThread {
-    /// Waits until the thread has ended. Blocks: not on a runtime thread.
+    /// Waits until the thread has ended, and answers the last durable commit. Blocks: not on a runtime thread.
     ///
     /// # Errors
     /// [`HubError`] with which it ended.
-    pub fn join(self) -> Result<(), HubError> {
+    pub fn join(self) -> Result<u64, HubError> {
         self.join.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
@@ -331,7 +331,7 @@ struct HubLoop {
 }
 
 impl HubLoop {
-    fn run(mut self) -> Result<(), HubError> {
+    fn run(mut self) -> Result<u64, HubError> {
         let mut is_stopping = false;
         while !is_stopping {
             let mut works = Vec::new();
@@ -350,7 +350,9 @@ impl HubLoop {
         self.queue.close();
         let now = (self.clock)();
         self.handle(now, vec![Command::Stop])?;
-        self.core.close()
+        let end = self.core.replica().durable_commit().0;
+        self.core.close()?;
+        Ok(end)
     }
 
     /// One batch; answers whether the hub was told to stop.

@@ -1,6 +1,7 @@
 //! A hub in memory and tablets that come to it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +10,7 @@ use qianmo_protocol::change::{ActorId, RawChange, Scalar};
 use qianmo_protocol::close_code::CloseCode;
 use qianmo_protocol::control::{Replaces, SignedEntry};
 use qianmo_protocol::control::{Role as GrantRole, Scope};
-use qianmo_protocol::handshake::{Address, EnrolAsk, EnrolRefusal, Ticket};
+use qianmo_protocol::handshake::{Address, EnrolAsk, EnrolRefusal, Ticket, seed_of_pkcs8};
 use qianmo_protocol::ids::{Code, DeviceId, DocId, Epoch, LogbookName, OrgId};
 use qianmo_protocol::record::{AuthoredChange, FieldEdit, FieldPath, Origin, RecordRoot, create, edit};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
@@ -22,6 +23,7 @@ use qianmo_replica::disk::{Disk, DiskError, FileEntry, MemoryDisk};
 use qianmo_replica::exchange::{Exchange, Output, Pump};
 use qianmo_replica::index::MemoryIndex;
 use qianmo_replica::replica::{Identity, Replica, Role};
+use qianmo_server::admin::{Folder, HubKeyFiles, InitOrder, init};
 use qianmo_server::hub::{
     ClockCheck, Command, Founding, HubCore, HubLimits, HubOpenError, HubOutput, HubSecrets, HubSetup, SessionId,
 };
@@ -148,6 +150,41 @@ impl World {
         let index = Box::new(MemoryIndex::new());
         let core = HubCore::found(Box::new(disk.clone()), index, setup, &founding, UnixMillis(NOW)).unwrap();
         Self { rng, authority, secrets, disk, core, clock: NOW, next_session: 0 }
+    }
+
+    /// A hub that `init` made in a folder, taken into memory. [`World::save`] puts it back.
+    pub(crate) fn of_folder(dir: &Path, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let admin = Code::new("ADMIN").unwrap();
+        let order = InitOrder { dir: dir.to_owned(), organisation: "样例区推广站".to_owned(), admin };
+        init(&order, UnixMillis(NOW), StdRng::seed_from_u64(rng.next_u64())).unwrap();
+        let keys = dir.join("keys");
+        let der = std::fs::read(keys.join("authority.key")).unwrap();
+        let authority = SigningKey::from_bytes(&seed_of_pkcs8(&der).unwrap());
+        let secrets = HubKeyFiles::load(&keys).unwrap().secrets;
+        let disk = disk();
+        for entry in std::fs::read_dir(dir.join("log")).unwrap() {
+            let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+            if path.extension().is_some_and(|end| end == "seg") {
+                disk.inner.restore_file(name.to_str().unwrap(), std::fs::read(path).unwrap());
+            }
+        }
+        let setup = setup(&authority, &secrets, seed);
+        let index = Box::new(MemoryIndex::new());
+        let core = HubCore::open(Box::new(disk.clone()), index, setup, UnixMillis(NOW)).unwrap().0;
+        Self { rng, authority, secrets, disk, core, clock: NOW, next_session: 0 }
+    }
+
+    /// Puts the log into a folder as a hub leaves it that is stopped.
+    pub(crate) fn save(&self, dir: &Path) {
+        let log = dir.join("log");
+        for entry in std::fs::read_dir(&log).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for file in self.disk.inner.list().unwrap() {
+            std::fs::write(log.join(&file.name), self.disk.inner.contents(&file.name).unwrap()).unwrap();
+        }
+        Folder::new(dir).note_log_end(self.core.replica().durable_commit().0).unwrap();
     }
 
     pub(crate) fn org(&self) -> OrgId {

@@ -36,6 +36,7 @@ use qianmo_protocol::pack::{Entry, VerifiedPack};
 use qianmo_protocol::wire::Wire;
 
 use super::evict::{EVICTED_KEY, EvictedFrames};
+use super::roll::RollState;
 use super::{OpenReport, Replica, ReplicaError};
 use crate::frames::{DraftFrame, LocalFrame, MetaFrame, PackFrame};
 use crate::pack_log::{CommitNumber, Frame, FrameKind, Keep, RewriteError, ScanFrom};
@@ -243,6 +244,7 @@ impl Replica {
         let due = self.erasures_due()?;
         let erased = Erased::of(&erasures);
         let mut totals = RewriteTotals::default();
+        self.write_roll(RollState::Rewriting)?;
         let segments: Vec<u32> = self.log.segments().iter().map(|listing| listing.segment).collect();
         for segment in segments {
             let keep = |pointer: &crate::pack_log::FramePointer, frame: &Frame| {
@@ -265,6 +267,7 @@ impl Replica {
             self.put_meta(ERASED_KEY, &mark(decided))?;
         }
         self.look_again_after(totals.bytes_after)?;
+        self.write_roll(RollState::Settled)?;
         Ok(totals)
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use qianmo_server::admin::Folder;
 use qianmo_server::config::ServerConfig;
 use qianmo_server::hub::ClockCheck;
 use qianmo_server::server::{BindError, Server, StartOptions};
@@ -34,6 +35,10 @@ pub(crate) fn run(common: &Common, args: &Serve, lang: Lang) -> Result<(), Failu
     let config = settings::load(common, settings::overrides(&args.addresses))?;
     let next = "correct it, then check with: qianmo-server serve --check-config";
     config.check().or_fail(Exit::Usage, "the configuration cannot work", next)?;
+    // The district's forms are configuration, too: a hub that cannot read them does not start.
+    let next = "correct the files, each can be checked with: qianmo forms check FILE";
+    let forms = Folder::new(&config.data_dir).open_forms();
+    forms.or_fail(Exit::Usage, "the district's forms in the data folder cannot work", next)?;
     if args.check_config {
         line(lang.label("配置可用", "the configuration can be used"))?;
         return Ok(());

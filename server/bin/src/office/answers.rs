@@ -50,15 +50,36 @@ pub(crate) struct BackupAnswer {
     pub(crate) files: usize,
     /// Their bytes.
     pub(crate) bytes: u64,
-    /// Bytes that were copied this time; the rest was there.
+    /// Files that were copied this time; the rest was there.
+    pub(crate) copied_files: usize,
+    /// Their bytes.
     pub(crate) copied_bytes: u64,
+    /// Copies that had changed since they were made, and were made anew.
+    pub(crate) mended_files: usize,
+    /// Everything up to this commit was in a backup before.
+    pub(crate) watermark_before: u64,
+    /// Files of former backups that could not be removed.
+    pub(crate) left_over: Vec<String>,
+    /// The backup would be lost with the hub's disk.
+    pub(crate) on_same_disk: bool,
 }
 
 impl BackupAnswer {
     /// What a report says of this folder.
     pub(crate) fn of(to: &Path, report: &BackupReport) -> Self {
-        let BackupReport { commit, files, bytes, copied_bytes, .. } = *report;
-        Self { to: to.to_owned(), commit, files, bytes, copied_bytes }
+        let BackupReport { commit, watermark_before, files, bytes, copied_files, copied_bytes, .. } = *report;
+        Self {
+            to: to.to_owned(),
+            commit,
+            files,
+            bytes,
+            copied_files,
+            copied_bytes,
+            mended_files: report.mended_files,
+            watermark_before,
+            left_over: report.left_over.clone(),
+            on_same_disk: report.is_on_same_disk,
+        }
     }
 }
 
@@ -148,8 +169,16 @@ pub(crate) struct VerifyAnswer {
     pub(crate) commit: u64,
     /// Frames that were read.
     pub(crate) frames: u64,
+    /// Segments that were read.
+    pub(crate) segments: usize,
     /// Packs whose signature, contents and place were checked.
     pub(crate) packs: u64,
+    /// Entries of them whose bytes were erased by a decision.
+    pub(crate) erased_entries: u64,
+    /// Signed receipts that were checked.
+    pub(crate) receipts: u64,
+    /// The commit up to which tablets were told that a backup has everything.
+    pub(crate) watermark: u64,
     /// Control entries that count.
     pub(crate) control_entries: usize,
     /// Logbooks whose state was computed anew.
@@ -158,6 +187,8 @@ pub(crate) struct VerifyAnswer {
     pub(crate) states_compared: bool,
     /// Everything that does not hold.
     pub(crate) faults: Vec<String>,
+    /// What holds, and may still be of interest.
+    pub(crate) notes: Vec<String>,
 }
 
 impl From<VerifyReport> for VerifyAnswer {
@@ -166,11 +197,16 @@ impl From<VerifyReport> for VerifyAnswer {
             sound: report.is_sound(),
             commit: report.commit,
             frames: report.frames,
+            segments: report.segments,
             packs: report.packs,
+            erased_entries: report.erased_entries,
+            receipts: report.receipts,
+            watermark: report.watermark,
             control_entries: report.control_entries,
             logbooks: report.logbooks,
             states_compared: report.states_compared,
             faults: report.faults,
+            notes: report.notes,
         }
     }
 }
