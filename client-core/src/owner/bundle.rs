@@ -32,7 +32,7 @@ pub(crate) struct Contents {
     pub(crate) packs: Vec<(LogbookName, PackHash)>,
 }
 
-/// Control entries and the beacon, encoded.
+/// Control entries, the beacon and receipts, encoded.
 #[derive(Debug, Clone)]
 pub(crate) struct Before {
     pub(crate) frames: Vec<Vec<u8>>,
@@ -71,7 +71,11 @@ impl Owner {
             return Err(BundleError::Nothing);
         }
         let header = BundleHeader { to, org: identity.org, from: identity.device, made_at: self.now() };
-        Ok(Contents { header, hub_key, parts: self.before_packs(), packs })
+        let mut parts = self.before_packs();
+        parts.frames.extend(self.receipts_of(&packs));
+        // An index that fails while receipts are read shows none, and says so here.
+        self.replica.sync()?;
+        Ok(Contents { header, hub_key, parts, packs })
     }
 
     /// The whole control log in an order in which each entry finds its parents, and the newest beacon.
@@ -83,6 +87,15 @@ impl Owner {
         let mut frames: Vec<Vec<u8>> = chunks.map(|chunk| BundlePart::Control(chunk.to_vec()).encode()).collect();
         frames.extend(self.replica.beacon().map(|beacon| BundlePart::Beacon(beacon).encode()));
         Before { frames, control: entries.len() }
+    }
+
+    /// What hubs signed of these packs: a restored one is shown it before it judges (A2).
+    fn receipts_of(&self, packs: &[(LogbookName, PackHash)]) -> Vec<Vec<u8>> {
+        let mut frames = BTreeSet::new();
+        for (_, pack) in packs {
+            frames.extend(self.replica.receipts(pack).into_iter().map(|receipt| BundlePart::Receipt(receipt).encode()));
+        }
+        frames.into_iter().collect()
     }
 
     fn held_packs(&self, is_wanted: impl Fn(&LogbookName) -> bool) -> Vec<(LogbookName, PackHash)> {

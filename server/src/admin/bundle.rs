@@ -170,8 +170,10 @@ impl Turns {
                     bytes += pack.body.len();
                     follow.push(Message::Pack(pack));
                 }
-                // The hub itself signs beacons and receipts.
-                Ok(Some(BundlePart::Beacon(_) | BundlePart::Receipt(_))) => {}
+                // Of a former epoch: a restored hub is shown what its predecessor passed before it judges (A2).
+                Ok(Some(BundlePart::Receipt(receipt))) => follow.push(Message::Receipt(receipt)),
+                // The hub itself says the time.
+                Ok(Some(BundlePart::Beacon(_))) => {}
                 Ok(None) => self.is_over = true,
                 Err(error) => {
                     self.fault = Some(error);

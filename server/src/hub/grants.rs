@@ -17,6 +17,8 @@ use super::{HubCore, HubError};
 const CODE_NO_ROLE: u16 = 261;
 /// The person has the role, but not for this logbook.
 const CODE_OUT_OF_SCOPE: u16 = 262;
+/// The grant was cut, and the pack is beyond the cut.
+const CODE_BEYOND_CUT: u16 = 263;
 /// Most held changes that are judged again in one batch.
 const LOOKED_AT_PER_BATCH: usize = 128;
 
@@ -77,7 +79,8 @@ impl HubCore {
         let mut held: Vec<_> = fold
             .holding()
             .filter(|(entry, _, code)| {
-                matches!(*code, CODE_NO_ROLE | CODE_OUT_OF_SCOPE) && self.sweep.after.is_none_or(|after| *entry > after)
+                matches!(*code, CODE_NO_ROLE | CODE_OUT_OF_SCOPE | CODE_BEYOND_CUT)
+                    && self.sweep.after.is_none_or(|after| *entry > after)
             })
             .filter_map(|(entry, scope, _)| match scope {
                 QuarantineScope::Change { change, carrier: Carrier::Pack(pack) } => {

@@ -2,21 +2,26 @@
 
 use std::collections::BTreeSet;
 
+use qianmo_protocol::bundle::{BundleFor, BundleHeader, BundlePart};
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::control::{Decision, Grant, Purge, PurgeTarget, Role as GrantRole, Scope};
-use qianmo_protocol::ids::{Code, DocId, LogbookName};
+use qianmo_protocol::ids::{Code, DocId, LogbookName, PackHash};
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::review::{ReviewKind, ReviewStatus};
 use qianmo_protocol::session::message::Message;
 use qianmo_protocol::session::{Shelf as _, Stay};
 use qianmo_protocol::time::Month;
+use qianmo_replica::bundle::{BundleWriter, SealKey};
+use qianmo_replica::disk::{Disk as _, MemoryDisk};
 use qianmo_replica::replica::{CODE_BASE_ERASED, Delivery, Replica};
+use qianmo_server::admin::{Folder, HubKeyFiles, InitOrder, import_bundle, init};
 use qianmo_server::hub::{HeldWhat, HubOutput, ReleaseError, ReleaseOrder, SessionId};
 
 use crate::world::{Tablet, World, assert_same_states, june, month};
 
 const CODE_NO_ROLE: u16 = 261;
 const CODE_OUT_OF_SCOPE: u16 = 262;
+const CODE_BEYOND_CUT: u16 = 263;
 const CODE_MESSAGE: u16 = 61;
 
 fn elsewhere(number: u8) -> LogbookName {
@@ -276,6 +281,120 @@ fn content_from_before_a_restore_waits_for_the_administrator() {
         assert_eq!(content(replica, &visit), text("旧版本放行过"));
     }
     assert_same_states(&[&tablet_a.replica, &tablet_b.replica, world.core.replica()]);
+}
+
+/// Two restores from one backup: the second epoch is no descendant of the first, whose hub signed all the same.
+#[test]
+fn content_that_a_sibling_epoch_signed_for_is_not_held_again() {
+    let mut world = World::new(52);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    world.meet(&mut tablet_a);
+    let backup = world.image();
+    world.restore_from(copy_of(&backup));
+    world.meet(&mut tablet_a);
+    let (hub, sibling) = (world.core.hub(), world.core.epoch());
+    let visit = world.file_talking(&mut tablet_a, &june(), "旧版本放行过");
+    let packs = seal(&mut world, &mut tablet_a);
+    let receipt = Receipt { hub, epoch: sibling, commit: 1_000_000, packs, verdict: Verdict::Passed };
+    let receipt = SignedReceipt::sign(&world.org(), &world.secrets.signing, receipt).unwrap();
+    tablet_a.replica.take_receipt(receipt).unwrap();
+    tablet_a.replica.sync().unwrap();
+
+    world.restore_from(backup);
+    let now = world.now();
+    world.core.complete_adoption(now).unwrap();
+    assert!(!world.core.replica().control().fold().is_epoch_ancestor(&sibling, &world.core.epoch()));
+    world.meet(&mut tablet_a);
+    world.meet(&mut tablet_a);
+    assert_eq!(world.core.held().unwrap(), Vec::new());
+    assert_eq!(content(world.core.replica(), &visit), text("旧版本放行过"));
+    assert_same_states(&[&tablet_a.replica, world.core.replica()]);
+}
+
+/// What is saved goes into packs; answers those without a receipt.
+fn seal(world: &mut World, tablet: &mut Tablet) -> BTreeSet<PackHash> {
+    let now = world.now();
+    tablet.replica.seal(now, 3, &mut world.rng).unwrap();
+    tablet.replica.sync().unwrap();
+    tablet.replica.unreceipted().unwrap().into_iter().map(|(_, pack)| pack).collect()
+}
+
+fn copy_of(disk: &MemoryDisk) -> MemoryDisk {
+    let copy = MemoryDisk::new();
+    for file in disk.list().unwrap() {
+        copy.restore_file(&file.name, disk.contents(&file.name).unwrap());
+    }
+    copy
+}
+
+/// The tablet cannot come itself: what it holds, and what the lost hub signed, comes in a file.
+#[test]
+fn bundle_to_a_restored_hub_shows_what_its_predecessor_signed_for() {
+    let mut world = World::new(53);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    world.meet(&mut tablet_a);
+    let backup = world.image();
+    let (hub, epoch) = (world.core.hub(), world.core.epoch());
+    let visit = world.file_talking(&mut tablet_a, &june(), "旧版本放行过");
+    let packs = seal(&mut world, &mut tablet_a);
+    let receipt = Receipt { hub, epoch, commit: 1_000_000, packs: packs.clone(), verdict: Verdict::Passed };
+    let receipt = SignedReceipt::sign(&world.org(), &world.secrets.signing, receipt).unwrap();
+    world.restore_from(backup);
+    let now = world.now();
+    world.core.complete_adoption(now).unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("hub");
+    let order = InitOrder { dir: dir.clone(), organisation: "样例".to_owned(), admin: Code::new("ADMIN").unwrap() };
+    init(&order, now, rand::SeedableRng::seed_from_u64(1)).unwrap();
+    let keys = HubKeyFiles::load(&Folder::new(&dir).keys()).unwrap();
+    let to = BundleFor::Hub(hub);
+    let header = BundleHeader { to, org: world.org(), from: tablet_a.device(), made_at: now };
+    let path = folder.path().join("st01.qmb");
+    let file = std::fs::File::create(&path).unwrap();
+    let mut writer = BundleWriter::begin(file, &header, &SealKey::Hub(keys.secrets.bundle_public)).unwrap();
+    writer.put(&BundlePart::Receipt(receipt).encode()).unwrap();
+    for pack in packs {
+        let pack = tablet_a.replica.pack(&june(), &pack).unwrap();
+        writer.put(&BundlePart::Pack(pack).encode()).unwrap();
+    }
+    writer.finish().unwrap();
+    let report = import_bundle(&mut world.core, &Folder::new(&dir), now, &path).unwrap();
+    assert_eq!((report.packs, report.held), (1, 1));
+    assert_eq!(world.core.held().unwrap(), Vec::new());
+    assert_eq!(content(world.core.replica(), &visit), text("旧版本放行过"));
+}
+
+/// A right that was withdrawn, and given again: what was written in between is a record like any other.
+#[test]
+fn record_beyond_a_cut_is_released_by_a_later_grant_and_a_decision_is_not() {
+    let mut world = World::new(54);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let mut coordinator = world.enrol("C01", GrantRole::Coordinator);
+    let known = world.file(&mut tablet_a, "收回前");
+    world.meet(&mut tablet_a);
+    world.meet(&mut coordinator);
+    let grants: Vec<_> = world.core.replica().control().fold().grants().map(|(hash, _)| *hash).collect();
+    let now = world.now();
+    let cuts = grants.into_iter().map(|ends| Decision::Cut { ends, tips: BTreeSet::new() });
+    let cuts = cuts.collect();
+    let visit = world.file(&mut tablet_a, "收回后写的");
+    world.review(&mut coordinator, known, ReviewKind::Approve);
+    world.core.decide(now, cuts).unwrap();
+    world.meet(&mut tablet_a);
+    world.meet(&mut coordinator);
+    assert_eq!(content(world.core.replica(), &visit), None);
+    assert_eq!(tablet_a.replica.delivery(&visit).unwrap(), Delivery::Held { code: CODE_BEYOND_CUT });
+    grant(&mut world, "P01", GrantRole::Technician, "ST01");
+    grant(&mut world, "C01", GrantRole::Coordinator, "ST01");
+    settle(&mut world);
+    assert_eq!(content(world.core.replica(), &visit), text("收回后写的"));
+    let held = world.core.held().unwrap();
+    assert_eq!(held.iter().map(|row| row.code).collect::<Vec<_>>(), [CODE_BEYOND_CUT], "the approval needs a person");
+    world.meet(&mut tablet_a);
+    assert_eq!(content(&tablet_a.replica, &visit), text("收回后写的"));
+    assert_eq!(tablet_a.replica.delivery(&visit).unwrap(), Delivery::Acknowledged);
+    assert_same_states(&[&tablet_a.replica, world.core.replica()]);
 }
 
 /// The restored hub's code does not take what the code of the lost one took. Its predecessor's signature decides.

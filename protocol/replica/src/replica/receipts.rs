@@ -1,8 +1,9 @@
 //! Signed receipts: which are taken, and which packs they name.
 //!
-//! A tablet takes what a hub signed. A hub takes only what a former epoch of its own line signed: what it signed in its
-//! present epoch it knows better than whoever brings it back. Anyone who uploads can have receipts signed without end, so
-//! what a hub keeps of them is bounded by the packs of former epochs, and not by what it is shown.
+//! A tablet takes what a hub signed. A hub takes only what was signed in another epoch than its own: a former one, or a
+//! sibling, when one backup was restored twice. What it signed in its present epoch it knows better than whoever brings it
+//! back. Anyone who uploads can have receipts signed without end, so what a hub keeps of them is bounded by the packs of
+//! other epochs, and not by what it is shown.
 //!
 //! # Invariants
 //!
@@ -52,7 +53,7 @@ impl Replica {
     pub fn take_receipt(&mut self, signed: SignedReceipt) -> Result<(), ReplicaError> {
         let is_known_epoch = match self.identity.role {
             Role::Tablet => true,
-            Role::Hub { epoch, .. } => self.is_of_former_hub(&signed, &epoch),
+            Role::Hub { epoch, .. } => self.is_of_other_epoch(&signed, &epoch),
         };
         if !is_known_epoch || signed.content().packs.is_empty() {
             return Ok(());
@@ -76,11 +77,11 @@ impl Replica {
         self.append(FrameKind::Receipt, &bytes, Payload::Receipt(Box::new(signed))).map(|_| ())
     }
 
-    /// Whether a receipt is of a hub that lived in a proper ancestor of an epoch.
-    fn is_of_former_hub(&self, signed: &SignedReceipt, present: &Epoch) -> bool {
+    /// Whether a receipt is of a hub that began another epoch than the present one.
+    fn is_of_other_epoch(&self, signed: &SignedReceipt, present: &Epoch) -> bool {
         let (fold, receipt) = (self.control.fold(), signed.content());
         let is_of_hub = fold.epoch(&receipt.epoch).is_some_and(|facts| facts.hubs().contains(&receipt.hub));
-        is_of_hub && fold.is_epoch_ancestor(&receipt.epoch, present)
+        is_of_hub && receipt.epoch != *present
     }
 
     fn is_receipt_known(&self, signed: &SignedReceipt) -> Result<bool, ReplicaError> {
@@ -137,7 +138,7 @@ impl Replica {
         self.pointers_naming(pack)?.iter().map(|pointer| self.read_receipt(pointer)).collect()
     }
 
-    /// Whether a hub of a former epoch of this hub's line signed that a change of a pack passed (A2): what it said so of is
+    /// Whether a hub of another epoch, former or sibling, signed that a change of a pack passed (A2): what it said so of is
     /// never judged again, also when the backup this hub was restored from does not contain it. Other changes of the pack
     /// may have been held. Never so on a tablet.
     ///
@@ -146,7 +147,7 @@ impl Replica {
     pub fn former_receipt_passed_change(&self, pack: &PackHash, change: &ChangeHash) -> Result<bool, ReplicaError> {
         let Role::Hub { epoch, .. } = self.identity.role else { return Ok(false) };
         let receipts = self.receipts_naming(pack)?;
-        let mut former = receipts.iter().filter(|signed| self.is_of_former_hub(signed, &epoch));
+        let mut former = receipts.iter().filter(|signed| self.is_of_other_epoch(signed, &epoch));
         Ok(former.any(|signed| signed.content().is_passed(change)))
     }
 

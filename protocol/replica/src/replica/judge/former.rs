@@ -1,4 +1,4 @@
-//! What a former epoch of a restored hub answered for (A2).
+//! What other epochs of a restored hub answered for: former ones, and siblings from the same backup (A2).
 //!
 //! The restored hub may run newer code than the one whose store was lost. It does not hold for its content what that one
 //! passed and signed for; and of what else its tablets bring back from that time, it holds nothing by itself: the
@@ -30,21 +30,21 @@ impl Replica {
     ) -> Result<Word, ReplicaError> {
         let Role::Hub { epoch, .. } = self.identity.role else { return Ok(Word::Ours) };
         let fold = self.control.fold();
-        if fold.epoch(&epoch).is_none_or(|facts| facts.parents().is_empty()) {
-            return Ok(Word::Ours);
-        }
         if self.former_receipt_passed_change(pack, change)? {
             return Ok(Word::Former);
         }
-        let is_before = is_within_restore(fold, &epoch, row.pointer.commit.0) || self.is_of_former_epoch(&epoch, row);
+        if fold.epoch(&epoch).is_none_or(|facts| facts.parents().is_empty()) {
+            return Ok(Word::Ours);
+        }
+        let is_before = is_within_restore(fold, &epoch, row.pointer.commit.0) || self.is_of_other_position(&epoch, row);
         let is_adopting = fold.epoch(&epoch).is_some_and(|facts| facts.is_adopting());
         Ok(if is_adopting && is_before { Word::Administrators } else { Word::Ours })
     }
 
     /// Whether the device sealed the pack before it had heard of the present epoch.
-    fn is_of_former_epoch(&self, epoch: &Epoch, row: &PackRow) -> bool {
+    fn is_of_other_position(&self, epoch: &Epoch, row: &PackRow) -> bool {
         let position = self.control.entry(&row.control).map(|entry| entry.content().epoch);
-        position.is_some_and(|position| self.control.fold().is_epoch_ancestor(&position, epoch))
+        position.is_some_and(|position| position != *epoch)
     }
 
     /// Whether a change that failed here counts all the same: it was released, or a former epoch's hub passed it.
