@@ -24,7 +24,7 @@ use axum::routing::get;
 
 use qianmo_forms::Lang;
 
-use crate::projection::{ListCursor, state_label};
+use crate::projection::{ListCursor, UNREADABLE, state_label};
 use crate::web::{Asked, Refusal, WebState};
 
 use words::Words;
@@ -94,7 +94,7 @@ fn badges(state: &str, is_changed: bool, conflicts: usize, words: &Words) -> Vec
         "approved" => "good",
         "pending" => "wait",
         "returned" => "bad",
-        "disagreed" | "unsettled" => "warn",
+        "disagreed" | "unsettled" | UNREADABLE => "warn",
         _ => "plain",
     };
     let text = match words.lang {

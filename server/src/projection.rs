@@ -52,12 +52,24 @@ pub use mask::{Mask, Personal};
 pub use names::Names;
 pub use query::{Counts, Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Places, Reader};
 pub use report::Report;
-pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, state_label, state_word};
+pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, UNREADABLE, state_label, state_word};
 pub(crate) use row::{conflict_word, scalar_json};
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
 const SCHEMA_VERSION: i32 = 7;
+/// Which program built a model, in the database's own field for it. Another version may read records that the one before it
+/// could not: the model is made anew then.
+const BUILT_BY: i32 = {
+    let version = env!("CARGO_PKG_VERSION").as_bytes();
+    let (mut sum, mut at) = (17_i32, 0);
+    while let Some(rest) = version.split_at_checked(at) {
+        let Some(byte) = rest.1.first() else { break };
+        sum = sum.wrapping_mul(31).wrapping_add(*byte as i32);
+        at += 1;
+    }
+    sum
+};
 /// Records written in one transaction when the model is built anew.
 const REBUILD_BATCH: usize = 500;
 
@@ -183,8 +195,11 @@ impl Projection {
             connection.execute_batch(SCHEMA)?;
             connection.execute_batch(SEARCH_SCHEMA)?;
             connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            connection.pragma_update(None, "application_id", BUILT_BY)?;
             connection.execute_batch("COMMIT")?;
-        } else if version != SCHEMA_VERSION {
+        } else if version != SCHEMA_VERSION
+            || connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))? != BUILT_BY
+        {
             return Err(rusqlite::Error::InvalidQuery);
         }
         make_private(path);

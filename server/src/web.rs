@@ -188,18 +188,33 @@ impl WebState {
     pub(crate) async fn full(&self, id: &str) -> Result<Full, Refusal> {
         let id = DocId::from_hex(id).ok_or(Refusal::NoRecord)?;
         let read = self.ask(move |core| full(core, &id)).await?;
-        read.map_err(|error| {
+        let read = read.map_err(|error| {
             tracing::error!(error = &error as &dyn core::error::Error, "a record could not be read");
             Refusal::Internal
-        })?
-        .ok_or(Refusal::NoRecord)
+        })?;
+        match read {
+            Found::Record(full) => Ok(*full),
+            Found::Unreadable => Err(Refusal::Unreadable),
+            Found::Nothing => Err(Refusal::NoRecord),
+        }
     }
 }
 
-fn full(core: &HubCore, id: &DocId) -> Result<Option<Full>, HubError> {
-    let Some(detail) = core.replica().record(id)? else { return Ok(None) };
+/// What there is under an id.
+enum Found {
+    Record(Box<Full>),
+    /// It counts, and this version cannot read it.
+    Unreadable,
+    Nothing,
+}
+
+fn full(core: &HubCore, id: &DocId) -> Result<Found, HubError> {
+    let Some(detail) = core.replica().record(id)? else {
+        let is_unreadable = core.replica().unreadable_record(id)?.is_some();
+        return Ok(if is_unreadable { Found::Unreadable } else { Found::Nothing });
+    };
     let devices = core.devices()?.into_iter().filter_map(|row| Some((row.device, row.label?))).collect();
-    Ok(Some(Full { detail, devices }))
+    Ok(Found::Record(Box::new(Full { detail, devices })))
 }
 
 /// Every route.

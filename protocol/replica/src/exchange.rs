@@ -12,7 +12,7 @@
 //!                        └> AwaitsJudge ─> the caller judges ─> after_judge ─> pump …
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use qianmo_protocol::ids::{Epoch, HubId, LogbookName, PackHash};
 use qianmo_protocol::limits::PACKS_PER_TURN_MAX;
@@ -79,6 +79,10 @@ pub struct Exchange {
     stored: Vec<(PackHash, u64)>,
     /// Receipts of the peer's present turn.
     receipts: usize,
+    /// Packs that a hub sent, and that are not judged here yet: it has passed them, but for what it quarantined.
+    from_hub: BTreeSet<PackHash>,
+    /// Those of them that are judged here, too.
+    judged_from_hub: BTreeSet<PackHash>,
 }
 
 impl Exchange {
@@ -94,7 +98,16 @@ impl Exchange {
     }
 
     const fn over(session: Session, toward: Toward) -> Self {
-        Self { session, toward, waiting: Waiting::No, outputs: VecDeque::new(), stored: Vec::new(), receipts: 0 }
+        Self {
+            session,
+            toward,
+            waiting: Waiting::No,
+            outputs: VecDeque::new(),
+            stored: Vec::new(),
+            receipts: 0,
+            from_hub: BTreeSet::new(),
+            judged_from_hub: BTreeSet::new(),
+        }
     }
 
     /// Takes one message. Only while the last [`Exchange::pump`] was [`Pump::Quiet`].
@@ -114,7 +127,8 @@ impl Exchange {
     /// [`ReplicaError`] when the store fails: nothing of what waits may be acknowledged.
     pub fn pump(&mut self, replica: &mut Replica) -> Result<Pump, ReplicaError> {
         match self.waiting {
-            Waiting::No => {}
+            Waiting::No if self.judged_from_hub.is_empty() => {}
+            Waiting::No => replica.note_sent_by_hub(&core::mem::take(&mut self.judged_from_hub))?,
             Waiting::Adopted | Waiting::Stored(_) => return Ok(Pump::AwaitsSync),
             Waiting::Judged => return Ok(Pump::AwaitsJudge),
         }
@@ -153,7 +167,11 @@ impl Exchange {
                 Effect::Agreed(selection) => self.outputs.push_back(Output::Agreed(selection)),
                 Effect::Epoch(hub, epoch) => self.outputs.push_back(Output::Epoch(hub, epoch)),
                 Effect::StateDiffers(name) => self.outputs.push_back(Output::StateDiffers(name)),
-                Effect::Finished => self.outputs.push_back(Output::Finished),
+                Effect::Finished => {
+                    let undisturbed = self.session.undisturbed(replica);
+                    replica.note_held_by_hub(&undisturbed)?;
+                    self.outputs.push_back(Output::Finished);
+                }
                 Effect::Subscribed => self.outputs.push_back(Output::Subscribed),
                 Effect::PeerLeft(bye) => self.outputs.push_back(Output::PeerLeft(bye)),
             }
@@ -169,6 +187,9 @@ impl Exchange {
                 for outcome in &outcomes {
                     if let StoreOutcome::Held { hash, commit } = outcome {
                         self.stored.push((*hash, *commit));
+                        if self.toward == Toward::Hub {
+                            self.from_hub.insert(*hash);
+                        }
                     }
                 }
                 self.session.handle_stored(replica, &outcomes);
@@ -188,6 +209,7 @@ impl Exchange {
         if matches!(self.waiting, Waiting::Judged) {
             self.waiting = Waiting::No;
             self.stored.clear();
+            self.judged_from_hub.append(&mut self.from_hub);
             self.session.handle_judged(replica, receipts);
         }
     }

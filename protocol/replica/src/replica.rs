@@ -52,6 +52,7 @@ mod base;
 mod evict;
 mod judge;
 mod open;
+mod overruled;
 mod packs;
 mod parked;
 mod read;

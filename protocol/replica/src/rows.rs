@@ -23,6 +23,8 @@
 //! c doc change                   ChangeRow       a change of a document: where, dependencies, the gate's word
 //! j doc change                   -               changes that wait for one they depend on
 //! x change pack                  code            the gate's word about a change's carrier
+//! F doc change                   -               changes whose content failed here
+//! P pack                         -               packs that a hub passed, and of which something failed here
 //! h change                       doc             whose change it is
 //! e record event                 -               reviews and comments of a record
 //! i inverted-time doc            -               records, newest first
@@ -90,6 +92,8 @@ pub(crate) const LOCALS: &[u8] = b"l";
 pub(crate) const DRAFTS: &[u8] = b"f";
 /// Prefix of all control frames.
 pub(crate) const CONTROLS: &[u8] = b"k";
+/// Prefix of all changes whose content failed here.
+pub(crate) const FAILED_HERE: &[u8] = b"F";
 /// Prefix of all documents.
 pub(crate) const DOCS: &[u8] = b"d";
 
@@ -198,6 +202,14 @@ pub(crate) fn carriers_of(change: &ChangeHash) -> Vec<u8> {
 
 pub(crate) fn carrier(change: &ChangeHash, pack: &PackHash) -> Vec<u8> {
     key(b'x', &[&change.0, &pack.0])
+}
+
+pub(crate) fn failed_here(doc: &DocId, change: &ChangeHash) -> Vec<u8> {
+    key(b'F', &[&doc.0, &change.0])
+}
+
+pub(crate) fn passed(pack: &PackHash) -> Vec<u8> {
+    key(b'P', &[&pack.0])
 }
 
 pub(crate) fn doc_of(change: &ChangeHash) -> Vec<u8> {
@@ -403,12 +415,23 @@ impl Wire for ReceiptRow {
 /// What a document is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DocKind {
-    /// Its root is not known or did not pass.
+    /// Its root is not here.
     Unknown,
+    /// Its root is here, and this version cannot read it.
+    Unreadable(Unreadable),
     /// A filled form.
     Record { form: FormCode, author: PersonCode, created_at: UnixMillis },
     /// A review event or comment about a record.
     Review { record: DocId },
+}
+
+/// What a document is whose root this version cannot read, by the one key of it that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// A review event or comment.
+    Review,
+    /// Anything else: most likely a record.
+    Record,
 }
 
 /// A document.
@@ -427,6 +450,8 @@ impl Wire for DocRow {
         writer.logbook(&self.logbook);
         match &self.kind {
             DocKind::Unknown => writer.u8(0),
+            DocKind::Unreadable(Unreadable::Record) => writer.u8(3),
+            DocKind::Unreadable(Unreadable::Review) => writer.u8(4),
             DocKind::Record { form, author, created_at } => {
                 writer.u8(1);
                 writer.code(form);
@@ -453,6 +478,8 @@ impl Wire for DocRow {
                 created_at: UnixMillis(reader.i64("created at")?),
             },
             2 => DocKind::Review { record: DocId(reader.array("record")?) },
+            3 => DocKind::Unreadable(Unreadable::Record),
+            4 => DocKind::Unreadable(Unreadable::Review),
             have => return Err(DecodeError::Unknown { field: "kind", offset, have: u64::from(have) }),
         };
         let part = StateDigest::from_bytes(reader.array("part")?);

@@ -11,7 +11,8 @@ use qianmo_protocol::record::FieldPath;
 
 use super::{Badge, Chrome, address, badges};
 use crate::projection::{
-    Counts, Filter, ListCursor, ListPage, Names, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS, state_label,
+    Counts, Filter, ListCursor, ListPage, Names, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS, UNREADABLE,
+    state_label,
 };
 use crate::web::{Teller, WebState, minute};
 
@@ -208,10 +209,12 @@ fn row(state: &WebState, names: &Names, record: &ProjectedRecord, lang: Lang) ->
     let teller = Teller::new(state.mask(), names, &record.form, record.form_version);
     // Who did it; who brought a ledger in wrote the record, but was not there.
     let by = record.fields.get("staff_id").and_then(serde_json::Value::as_str).unwrap_or(&record.author);
+    let is_unreadable = record.state == UNREADABLE;
     Row {
         link: address(&format!("/records/{}", record.id), lang),
         written: date(&teller, record).is_some().then(|| minute(record.created_at)),
-        date: date(&teller, record).unwrap_or_else(|| minute(record.created_at)),
+        date: date(&teller, record)
+            .unwrap_or_else(|| if is_unreadable { String::new() } else { minute(record.created_at) }),
         form: teller.form_label(&record.form, lang),
         summary: summary(&teller, record, lang).unwrap_or_else(|| words.no_text.to_owned()),
         place: record.station.as_deref().map(|code| teller.station(code)).unwrap_or_default(),

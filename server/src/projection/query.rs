@@ -327,7 +327,7 @@ impl Reader {
         let connection = self.lock();
         let list = |column: &str, order: &str| -> Result<Vec<String>, rusqlite::Error> {
             let sql = format!(
-                "SELECT DISTINCT {column} FROM record WHERE gone = 0 AND {column} IS NOT NULL \
+                "SELECT DISTINCT {column} FROM record WHERE gone = 0 AND {column} <> '' \
                  ORDER BY 1 {order} LIMIT {PAGE_MAX}"
             );
             connection.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()

@@ -126,7 +126,7 @@ impl Reader {
     fn each_counted(&self, filter: &Filter, mut visit: impl FnMut(Counted)) -> Result<(), ProjectionError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
-            "SELECT form, form_version, station, state, fields, approved FROM record WHERE gone = 0 \
+            "SELECT form, form_version, station, state, fields, approved FROM record WHERE gone = 0 AND state <> 'unreadable' \
              AND (?1 IS NULL OR station = ?1) AND (?2 IS NULL OR month = ?2) AND (?3 IS NULL OR form = ?3)",
         )?;
         let mut rows = statement.query(params![filter.station, filter.month, filter.form])?;

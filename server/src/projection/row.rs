@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use qianmo_forms::{FormKind, FormSet};
 use qianmo_protocol::change::Scalar;
-use qianmo_protocol::ids::{ChangeHash, DocId};
+use qianmo_protocol::ids::{ChangeHash, DocId, LogbookName};
 use qianmo_protocol::record::{ConflictKind, FieldConflict, RowKey, RowView};
 use qianmo_protocol::review::ReviewStatus;
 use qianmo_replica::replica::{RecordRow, Replica, ReplicaError};
@@ -80,9 +80,12 @@ pub const fn state_word(status: ReviewStatus) -> &'static str {
     }
 }
 
-/// Every word that [`state_word`] gives.
-pub const STATE_WORDS: [&str; 7] =
-    ["pending", "returned", "approved", "disagreed", "unsettled", "unsubmitted", "withdrawn"];
+/// The word in place of a review state for a record that counts and that this version cannot read.
+pub const UNREADABLE: &str = "unreadable";
+
+/// Every word that [`state_word`] gives, and [`UNREADABLE`].
+pub const STATE_WORDS: [&str; 8] =
+    ["pending", "returned", "approved", "disagreed", "unsettled", "unsubmitted", "withdrawn", UNREADABLE];
 
 /// What people call a review state, Chinese and English, by its word.
 #[must_use]
@@ -94,6 +97,7 @@ pub fn state_label(word: &str) -> (&'static str, &'static str) {
         "returned" => ("退回", "Returned"),
         "withdrawn" => ("撤回", "Withdrawn"),
         "disagreed" => ("意见不一致", "Disagreed"),
+        UNREADABLE => ("此版本无法显示", "This version cannot show it"),
         _ => ("待定", "Unsettled"),
     }
 }
@@ -178,6 +182,18 @@ impl ProjectedRecord {
         }
     }
 
+    /// It counts, and this version cannot read its first change: where it lives is all that can be told.
+    fn unreadable(id: DocId, touched: u64, logbook: &LogbookName) -> Self {
+        Self {
+            is_gone: false,
+            logbook: logbook.to_string(),
+            station: logbook.station().map(ToString::to_string),
+            month: logbook.month().map(|month| month.to_string()),
+            state: UNREADABLE.to_owned(),
+            ..Self::gone(id, touched)
+        }
+    }
+
     fn gone(id: DocId, touched: u64) -> Self {
         Self {
             id,
@@ -227,7 +243,13 @@ pub(super) fn write(
     id: &DocId,
     commit: u64,
 ) -> Result<Written, ProjectionError> {
-    let record = ProjectedRecord::read(replica, id)?.unwrap_or_else(|| ProjectedRecord::gone(*id, commit));
+    let record = match ProjectedRecord::read(replica, id)? {
+        Some(record) => record,
+        None => match replica.unreadable_record(id)? {
+            Some(logbook) => ProjectedRecord::unreadable(*id, commit, &logbook),
+            None => ProjectedRecord::gone(*id, commit),
+        },
+    };
     let form = forms.get_version(&record.form, record.form_version).or_else(|| forms.get(&record.form));
     let is_registry = form.is_some_and(|form| form.kind() == FormKind::Registry);
     let number = upsert(connection, &record, is_registry)?;

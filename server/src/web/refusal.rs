@@ -23,6 +23,8 @@ pub(crate) enum Refusal {
         /// Its name.
         name: String,
     },
+    /// The record counts, and this version cannot read it.
+    Unreadable,
     /// A cursor of an epoch that has ended.
     CursorGone,
     /// The name in `Host` is not one of this hub's.
@@ -64,6 +66,7 @@ impl Refusal {
         match self {
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoRecord | Self::NoPage => StatusCode::NOT_FOUND,
+            Self::Unreadable => StatusCode::NOT_IMPLEMENTED,
             Self::Parameter { .. } => StatusCode::BAD_REQUEST,
             Self::CursorGone => StatusCode::GONE,
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
@@ -78,6 +81,7 @@ impl Refusal {
         match self {
             Self::Unavailable => "unavailable",
             Self::NoRecord => "no_record",
+            Self::Unreadable => "unreadable",
             Self::NoPage => "no_page",
             Self::Parameter { fault: Fault::Unknown, .. } => "unknown_parameter",
             Self::Parameter { fault: Fault::Twice, .. } => "twice_given",
@@ -97,6 +101,7 @@ impl Refusal {
             Self::CursorGone => Some("cursor"),
             Self::Unavailable
             | Self::NoRecord
+            | Self::Unreadable
             | Self::NoPage
             | Self::WrongHost
             | Self::AddressTooLong
@@ -108,6 +113,7 @@ impl Refusal {
     pub(crate) fn zh(&self) -> Said {
         let (what, next) = match self {
             Self::Unavailable => ("服务器正忙或正在停止", "请过一会儿再试。"),
+            Self::Unreadable => ("此版本无法显示这条记录", "记录有效，也没有丢失。请升级管理端，升级后自动显示。"),
             Self::NoRecord => ("没有这条记录", "它可能已被删除或被隔离。请回到列表重新查找。"),
             Self::NoPage => ("没有这个页面", "请检查地址，或回到列表。"),
             Self::Parameter { fault, name } => return zh_parameter(*fault, name),
@@ -125,6 +131,10 @@ impl Refusal {
     pub(crate) fn en(&self) -> Said {
         let (what, next) = match self {
             Self::Unavailable => ("The hub is busy or being stopped", "Please try again in a moment."),
+            Self::Unreadable => (
+                "This version cannot show the record",
+                "It counts, and nothing is lost. Please update the hub; it shows by itself then.",
+            ),
             Self::NoRecord => {
                 ("There is no such record", "It may have been erased or be held. Please look in the list.")
             }

@@ -192,6 +192,27 @@ fn projection_of_another_epoch_or_from_behind_is_brought_up_to_date() {
     assert_eq!(shown(&Reader::open(&path).unwrap()), expected(&world));
 }
 
+/// What the program before could not read stands in its model as that; the new one reads everything once more.
+#[test]
+fn projection_of_another_version_of_the_program_is_built_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("projection.sqlite");
+    let mut world = World::new(44);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    world.file(&mut tablet_a, "以前读不懂的");
+    world.meet(&mut tablet_a);
+    drop(projector(&mut world, &path));
+    let older = |version: i32| {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute("DELETE FROM record", []).unwrap();
+        connection.pragma_update(None, "application_id", version).unwrap();
+    };
+    older(1);
+    world.restart().unwrap();
+    drop(projector(&mut world, &path));
+    assert_eq!(shown(&Reader::open(&path).unwrap()), expected(&world));
+}
+
 /// Whoever stood still while others worked looks only at what they touched.
 #[test]
 fn projection_from_behind_takes_in_all_that_was_touched_meanwhile() {

@@ -42,3 +42,38 @@ async fn record_page_and_api_say_how_many_changes_this_version_cannot_show() {
     let page = office.get(&format!("/records/{visit}?lang=en")).await;
     assert!(page.body.contains("Changes this version cannot show") && page.body.contains("Update the hub"));
 }
+
+/// A record of which even the first change is of a later version: it has its row, and says what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn record_whose_first_change_cannot_be_read_has_its_row_and_says_to_update() {
+    let mut world = World::new(72);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let known = world.file(&mut tablet_a, "读得懂的");
+    let root = tablet_a.replica.document(&known).unwrap().unwrap().changes().next().unwrap().clone();
+    let mut forged = Forged::from(&root);
+    let form = forged.rows.iter_mut().find(|row| row.key == "f").unwrap();
+    form.value = "2031年的表单".as_bytes().to_vec();
+    let change = forged.change();
+    let doc = change.doc_id_if_root().unwrap();
+    tablet_a.replica.write(&june(), &[(doc, AuthoredChange { change })], None).unwrap();
+    tablet_a.replica.sync().unwrap();
+    world.meet(&mut tablet_a);
+    let held = world.core.held().unwrap();
+    assert_eq!(held.iter().map(|row| row.doc).collect::<Vec<_>>(), [Some(doc)]);
+    let now = world.now();
+    world.core.release(now, &ReleaseOrder::Id(held[0].id.clone())).unwrap();
+
+    let office = Office::open(world).await;
+    let listed = office.get("/api/v1/records?state=unreadable").await.json();
+    let rows = listed["records"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{listed}");
+    assert_eq!((&rows[0]["id"], &rows[0]["logbook"]), (&json!(doc.to_string()), &json!("ST01/2025-06")));
+    assert_eq!((&rows[0]["gone"], &rows[0]["state_zh"]), (&json!(false), &json!("此版本无法显示")));
+    let page = office.get("/").await;
+    assert!(page.body.contains("此版本无法显示") && page.body.contains(&doc.to_string()));
+    let record = office.get(&format!("/api/v1/records/{doc}")).await;
+    assert_eq!(record.json()["error"]["code"], "unreadable");
+    let page = office.get(&format!("/records/{doc}")).await;
+    assert!(page.body.contains("此版本无法显示这条记录") && page.body.contains("请升级管理端"));
+    assert_eq!(office.get(&format!("/api/v1/records/{known}")).await.json()["gone"], false);
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use qianmo_protocol::change::RawChange;
+use qianmo_protocol::change::{ObjectId, OpAction, RawChange, Scalar};
 use qianmo_protocol::control::{Decision, PurgeTarget, QuarantineScope, SignedEntry};
 use qianmo_protocol::digest::StateDigest;
 use qianmo_protocol::ids::{ChangeHash, DocId, LogbookId, LogbookName, PackHash};
@@ -11,6 +11,7 @@ use qianmo_protocol::pack::{Entry, PackError};
 use qianmo_protocol::receipt::SignedReceipt;
 use qianmo_protocol::record::Document;
 use qianmo_protocol::review::ReviewEvent;
+use qianmo_protocol::time::UnixMillis;
 use qianmo_protocol::vector::Tip;
 use qianmo_protocol::wire::Wire;
 
@@ -19,8 +20,12 @@ use super::{Notice, Payload, Replica, ReplicaError, Role};
 use crate::frames::{DraftFrame, Finding, LocalFrame, MetaFrame, PackFrame, PackOrigin, VerdictFrame};
 use crate::overlay::decode;
 use crate::pack_log::FramePointer;
-use crate::rows::{self, ChangePlace, ChangeRow, DocKind, DocRow, Judged, LocalRow, NamedPack, PackRow, PointerRow};
+use crate::rows::{
+    self, ChangePlace, ChangeRow, DocKind, DocRow, Judged, LocalRow, NamedPack, PackRow, PointerRow, Unreadable,
+};
 
+/// Where a record whose first change cannot be read stands among records by time: nobody can tell when it was made.
+pub(super) const UNREADABLE_SINCE: UnixMillis = UnixMillis(0);
 /// Largest meta value that is kept in the index itself.
 const META_INLINE_BYTES: usize = 3_000;
 
@@ -457,7 +462,10 @@ impl Replica {
                 self.index.put_raw(rows::review(record, doc), Vec::new());
                 self.touched.insert(*record);
             }
-            DocKind::Unknown => {}
+            DocKind::Unreadable(Unreadable::Record) => {
+                self.index.put_raw(rows::record_by_time(UNREADABLE_SINCE, doc), Vec::new());
+            }
+            DocKind::Unreadable(Unreadable::Review) | DocKind::Unknown => {}
         }
         self.index.put(key, &DocRow { logbook: name.clone(), kind, part, touched: commit });
         let book = self.book(name);
@@ -484,7 +492,12 @@ impl Replica {
         if let Ok(event) = ReviewEvent::from_change(&change) {
             return Ok(DocKind::Review { record: event.record });
         }
-        Ok(Document::from_changes([change]).map_or(DocKind::Unknown, |document| {
+        // It is here all the same: who can read it counts it, and so must who cannot (A2).
+        let unreadable = DocKind::Unreadable(match value_at_root(&change, KIND_KEY) {
+            Some(Scalar::Text(kind)) if kind == KIND_REVIEW => Unreadable::Review,
+            _ => Unreadable::Record,
+        });
+        Ok(Document::from_changes([change]).map_or(unreadable, |document| {
             let root = document.root();
             DocKind::Record { form: root.form.clone(), author: root.author.clone(), created_at: root.created_at }
         }))
@@ -727,10 +740,31 @@ impl Standing {
     }
 }
 
-/// The logbook that a root names; `None` for what is no root that could be read.
+/// The logbook that a root names, also one of which this version can read no more than that.
 fn home_named(change: &RawChange) -> Option<LogbookId> {
     if let Ok(event) = ReviewEvent::from_change(change) {
         return Some(event.logbook);
     }
-    Document::from_changes([change.clone()]).ok().map(|document| document.root().logbook)
+    if let Ok(document) = Document::from_changes([change.clone()]) {
+        return Some(document.root().logbook);
+    }
+    match value_at_root(change, LOGBOOK_KEY) {
+        Some(Scalar::Bytes(bytes)) => LogbookId::from_slice(&bytes),
+        _ => None,
+    }
+}
+
+/// The key under which every root names its kind, and what it is in a review event (`docs/wire.md`).
+const KIND_KEY: &str = "k";
+const KIND_REVIEW: &str = "review";
+/// The key under which every root names its logbook.
+const LOGBOOK_KEY: &str = "l";
+
+/// A value in the root map of a first change, as far as its operations can be read.
+fn value_at_root(change: &RawChange, name: &str) -> Option<Scalar> {
+    let ops = change.ops().ok()?;
+    ops.iter().find_map(|op| match &op.action {
+        OpAction::Put(value) if op.object == ObjectId::Root && op.key == name => Some(value.clone()),
+        OpAction::Put(_) | OpAction::MakeMap => None,
+    })
 }

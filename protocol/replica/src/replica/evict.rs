@@ -154,6 +154,7 @@ impl Replica {
         for (key, value) in self.index.scan_all(&rows::packs_of(&id))? {
             let row: PackRow = decode(&key, &value)?;
             if let Some(pack) = rows::tail::<32>(&key).map(PackHash) {
+                self.index.delete(rows::passed(&pack));
                 self.index.delete(rows::own_pack(&pack));
                 self.index.delete(rows::due(&pack));
             }
@@ -183,6 +184,7 @@ impl Replica {
             self.index.delete(key.clone());
             let Some(change) = rows::tail::<32>(&key).map(ChangeHash) else { continue };
             self.index.delete(rows::doc_of(&change));
+            self.index.delete(rows::failed_here(doc, &change));
             for (key, _) in self.index.scan_all(&rows::carriers_of(&change))? {
                 self.index.delete(key);
             }
@@ -190,6 +192,7 @@ impl Replica {
         match &row.kind {
             DocKind::Record { created_at, .. } => self.index.delete(rows::record_by_time(*created_at, doc)),
             DocKind::Review { record } => self.index.delete(rows::review(record, doc)),
+            DocKind::Unreadable(_) => self.index.delete(rows::record_by_time(super::absorb::UNREADABLE_SINCE, doc)),
             DocKind::Unknown => {}
         }
         self.index.delete(rows::doc(doc));

@@ -12,7 +12,7 @@ use super::absorb::Standing;
 use super::judge::Overruled;
 use super::{CODE_WAITS, Delivery, Replica, ReplicaError, ReviewView};
 use crate::overlay::decode;
-use crate::rows::{self, CONTENT_PASSED, ChangePlace, DocKind, DocRow, PackRow};
+use crate::rows::{self, CONTENT_PASSED, ChangePlace, DocKind, DocRow, PackRow, Unreadable};
 
 /// Most records of one page.
 pub const PAGE_RECORDS_MAX: usize = 500;
@@ -111,6 +111,25 @@ impl Replica {
         Ok(None)
     }
 
+    /// The logbook of a record that counts, and whose first change this version cannot read (此版本无法显示); `None` for every
+    /// other.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn unreadable_record(&self, record: &DocId) -> Result<Option<LogbookName>, ReplicaError> {
+        let Some(row) = self.index.get::<DocRow>(&rows::doc(record))? else { return Ok(None) };
+        if row.kind != DocKind::Unreadable(Unreadable::Record) {
+            return Ok(None);
+        }
+        let standing = self.standing_of(record)?;
+        let mut roots = standing.changes.iter().filter(|(_, change)| change.row.is_root);
+        let Some((hash, root)) = roots.next().filter(|_| !standing.is_purged && !standing.is_given_up) else {
+            return Ok(None);
+        };
+        let counts = root.is_admitted && (root.row.content == CONTENT_PASSED || self.is_overruled(hash, &root.row)?);
+        Ok(counts.then_some(row.logbook))
+    }
+
     /// The logbook a record lives in.
     ///
     /// # Errors
@@ -128,6 +147,8 @@ impl Replica {
         Ok(row.and_then(|row| match row.kind {
             DocKind::Record { .. } => Some(*doc),
             DocKind::Review { record } => Some(record),
+            DocKind::Unreadable(Unreadable::Record) => Some(*doc),
+            DocKind::Unreadable(Unreadable::Review) => None,
             DocKind::Unknown => self.record_of_erased(doc),
         }))
     }

@@ -51,10 +51,10 @@ const CODE_REFUSED: u16 = 600;
 
 /// A fact about a pack or a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Fact {
-    logbook: LogbookName,
-    doc: DocId,
-    code: u8,
+pub(super) struct Fact {
+    pub(super) logbook: LogbookName,
+    pub(super) doc: DocId,
+    pub(super) code: u8,
 }
 
 impl Wire for Fact {
@@ -179,17 +179,26 @@ impl Replica {
         }
         let refused = named(REFUSED_KEY).and_then(PackHash::from_slice);
         let given_up = named(GIVEN_UP_KEY).and_then(ChangeHash::from_slice);
-        if refused.is_none() && given_up.is_none() {
+        let passed = named(super::overruled::PASSED_KEY).and_then(PackHash::from_slice);
+        if refused.is_none() && given_up.is_none() && passed.is_none() {
             return Ok(());
         }
         let fact = Fact::decode(&frame.value).map_err(|error| self.frame_error(pointer.commit, error))?;
         if let Some(pack) = refused {
             self.absorb_refused(pointer.commit.0, &pack, &fact)?;
         }
+        if let Some(pack) = passed {
+            self.absorb_passed(pointer.commit.0, &pack, &fact)?;
+        }
         if let Some(change) = given_up {
             self.absorb_given_up(pointer.commit.0, change, &fact)?;
         }
         Ok(())
+    }
+
+    /// Writes a fact down. Not durable before [`Replica::sync`].
+    pub(super) fn put_fact(&mut self, key: &[u8], fact: &Fact) -> Result<(), ReplicaError> {
+        self.put_meta(key, &fact.encode())
     }
 
     pub(super) fn mark_refused(&mut self, pack: &PackHash, code: u8) {

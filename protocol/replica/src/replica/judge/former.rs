@@ -47,14 +47,16 @@ impl Replica {
         position.is_some_and(|position| position != *epoch)
     }
 
-    /// Whether a change that failed here counts all the same: it was released, or a former epoch's hub passed it.
+    /// Whether a change that failed here counts all the same: it was released, or a hub passed it: on a tablet the present
+    /// one, on a hub that of another epoch.
     pub(in crate::replica) fn is_overruled(&self, change: &ChangeHash, row: &ChangeRow) -> Result<bool, ReplicaError> {
         if self.control.fold().is_content_released(change) {
             return Ok(true);
         }
         match (self.identity.role, row.place) {
             (Role::Hub { .. }, ChangePlace::Pack { pack, .. }) => self.former_receipt_passed_change(&pack, change),
-            (Role::Hub { .. }, ChangePlace::Local { .. }) | (Role::Tablet, _) => Ok(false),
+            (Role::Hub { .. }, ChangePlace::Local { .. }) => Ok(false),
+            (Role::Tablet, _) => self.is_passed_by_hub(change),
         }
     }
 }

@@ -80,6 +80,8 @@ impl Replica {
             self.index.put_raw(waiting_key(doc, change), Vec::new());
             self.waits.all.insert(*doc);
             self.waits.due.insert(*doc);
+        } else if content != CONTENT_PASSED {
+            self.index.put_raw(rows::failed_here(doc, change), Vec::new());
         }
     }
 
@@ -95,6 +97,7 @@ impl Replica {
         }
         self.index.put(rows::change(doc, change), &ChangeRow { content, ..known });
         self.index.delete(waiting_key(doc, change));
+        self.note_content(doc, change, content);
         if self.index.scan(&[WAITING, &doc.0].concat(), None, 1)?.is_empty() {
             self.waits.all.remove(doc);
             self.waits.due.remove(doc);

@@ -90,7 +90,7 @@ impl Replica {
         let Some(row) = self.index.get::<DocRow>(&rows::doc(doc))? else { return Ok(None) };
         let about = match row.kind {
             DocKind::Review { record } => Some(record),
-            DocKind::Record { .. } | DocKind::Unknown => None,
+            DocKind::Record { .. } | DocKind::Unreadable(_) | DocKind::Unknown => None,
         };
         Ok(Some(ErasedPart { doc: *doc, logbook: row.logbook, about }))
     }
