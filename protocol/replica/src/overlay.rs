@@ -34,6 +34,9 @@ pub enum RowError {
         /// What it said.
         said: String,
     },
+    /// Segments of the log were rewritten since: rows point to places that are no more.
+    #[error("the log was rewritten since")]
+    Rewritten,
     /// A row does not have the form this version writes: the index will be rebuilt.
     #[error("the index row under a key starting with {prefix:?} is malformed")]
     Malformed {

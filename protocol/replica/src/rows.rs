@@ -97,6 +97,9 @@ pub(crate) const FAILED_HERE: &[u8] = b"F";
 /// Prefix of all documents.
 pub(crate) const DOCS: &[u8] = b"d";
 
+/// Which segments of the log had been rewritten when the index was built.
+pub(crate) const SHAPE: &[u8] = b"!";
+
 pub(crate) fn logbook(name: &LogbookName) -> Vec<u8> {
     key(b'b', &[&name_bytes(name)])
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_protocol::control::{ControlLog, SignedEntry};
-use qianmo_protocol::ids::{ChangeHash, DeviceId, OrgId, PackHash};
-use qianmo_protocol::wire::Wire;
+use qianmo_protocol::ids::{ChangeHash, DeviceId, OrgId, PackHash, digest32};
+use qianmo_protocol::wire::{Wire, Writer};
 
 use super::{Book, Identity, OpenError, Payload, Replica, ReplicaError};
 use crate::entry_cache::EntryCache;
@@ -14,6 +14,8 @@ use crate::rows;
 
 /// Which program built an index: rows mean what its code read from the frames, and another's may read more (A2).
 const BUILT_BY: &str = concat!("rows 2, qianmo ", env!("CARGO_PKG_VERSION"));
+/// The shape of a log whose segments are all as they were written.
+const NEVER_REWRITTEN: [u8; 0] = [];
 
 /// What opening found.
 #[derive(Debug, Default)]
@@ -88,16 +90,42 @@ impl Replica {
     fn catch_up(&mut self, out: &mut OpenReport) -> Result<(), ReplicaError> {
         let from = match self.index.absorbed()? {
             Some(pointer) => {
+                // Of a log that was never rewritten the row may be missing.
+                let shape = self.shape();
+                if self.index.get_raw(rows::SHAPE)?.unwrap_or_else(|| NEVER_REWRITTEN.to_vec()) != shape {
+                    return Err(RowError::Rewritten.into());
+                }
                 self.load()?;
                 self.load_waits()?;
                 ScanFrom::After(pointer)
             }
             None => {
                 self.index.put_raw(rows::built_by(), BUILT_BY.as_bytes().to_vec());
+                self.index.put_raw(rows::SHAPE.to_vec(), self.shape());
                 ScanFrom::Start
             }
         };
         self.absorb_from(from, out)
+    }
+
+    /// Names the segments that a rewrite has changed or removed. Rows hold places in segments, so an index that was built
+    /// over another shape of the log is worth nothing, even if the frame it absorbed last is where it was.
+    fn shape(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        let mut next = 1;
+        for listing in self.log.segments() {
+            let removed = (next..listing.segment).map(|segment| (segment, u64::MAX));
+            let rewritten = (listing.generation > 0).then(|| (listing.segment, u64::from(listing.generation)));
+            for (segment, fate) in removed.chain(rewritten) {
+                writer.u64(u64::from(segment));
+                writer.u64(fate);
+            }
+            next = listing.segment.saturating_add(1);
+        }
+        match writer.finish() {
+            names if names.is_empty() => NEVER_REWRITTEN.to_vec(),
+            names => digest32("qianmo index shape v1", &[&names]).to_vec(),
+        }
     }
 
     /// Throws the index away and absorbs the whole log.
@@ -113,6 +141,7 @@ impl Replica {
         self.waits = super::judge::Waits::default();
         out.absorbed = 0;
         out.unreadable.clear();
+        self.index.put_raw(rows::SHAPE.to_vec(), self.shape());
         self.absorb_from(ScanFrom::Start, out)
     }
 

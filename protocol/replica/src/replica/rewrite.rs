@@ -21,7 +21,9 @@
 //!    (`erased_document_is_in_no_file_and_does_not_come_back`).
 //! 2. What is erased is not taken in again: a pack that brings it is stored with stubs
 //!    (`redelivered_pack_of_an_erased_document_is_stored_without_its_bytes`).
-//! 3. A rewrite is no news: what was to be told before it is told after it, and nothing else
+//! 3. A rewrite that was interrupted leaves an index of another shape of the log, which is built anew at the next opening
+//!    (`rewrite_that_ends_at_any_operation_leaves_a_store_that_reads_everything_then_and_when_opened_again`).
+//! 4. A rewrite is no news: what was to be told before it is told after it, and nothing else
 //!    (`rewrite_is_no_news_to_anyone`).
 //!
 //! # Limits
@@ -39,7 +41,7 @@ use super::evict::{EVICTED_KEY, EvictedFrames};
 use super::roll::RollState;
 use super::{OpenReport, Replica, ReplicaError};
 use crate::frames::{DraftFrame, LocalFrame, MetaFrame, PackFrame};
-use crate::pack_log::{CommitNumber, Frame, FrameKind, Keep, RewriteError, ScanFrom};
+use crate::pack_log::{CommitNumber, Frame, FrameKind, Keep, RewriteError, RewriteReport, ScanFrom};
 use crate::rows;
 
 mod scope;
@@ -71,6 +73,15 @@ pub struct RewriteTotals {
     pub bytes_before: u64,
     /// Bytes of the log after.
     pub bytes_after: u64,
+}
+
+impl RewriteTotals {
+    const fn add(&mut self, report: &RewriteReport) {
+        self.dropped += report.dropped;
+        self.erased += report.replaced;
+        self.bytes_before += report.bytes_before;
+        self.bytes_after += report.bytes_after;
+    }
 }
 
 /// What the log needs.
@@ -250,11 +261,14 @@ impl Replica {
             let keep = |pointer: &crate::pack_log::FramePointer, frame: &Frame| {
                 if superseded.gone.contains(&pointer.commit) { Keep::Drop } else { erased.keep(frame) }
             };
-            let report = self.log.rewrite_segment(segment, keep)?;
-            totals.dropped += report.dropped;
-            totals.erased += report.replaced;
-            totals.bytes_before += report.bytes_before;
-            totals.bytes_after += report.bytes_after;
+            match self.log.rewrite_segment(segment, keep) {
+                Ok(report) => totals.add(&report),
+                Err(error) => {
+                    // What was rewritten before stands elsewhere now, and reads go on. If this fails too, opening makes it good.
+                    drop(self.rebuild_quietly());
+                    return Err(error.into());
+                }
+            }
         }
         if !erasures.is_empty() {
             for name in self.log.aside_files().map_err(disk_error)? {
