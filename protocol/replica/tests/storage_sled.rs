@@ -185,3 +185,21 @@ fn garbage_instead_of_files_never_keeps_it_from_opening() {
     fs::write(root.path().join("sled"), b"a file where the folder was").unwrap();
     assert!(matches!(opens_by_itself(root.path()), IndexOpen::Rebuilt { .. }));
 }
+
+#[test]
+fn index_that_failed_when_it_was_read_is_thrown_away_at_the_next_opening() {
+    let root = TempDir::new().unwrap();
+    filled(root.path());
+    let (index, open) = SledIndex::open(root.path(), 4096).unwrap();
+    assert_eq!(open, IndexOpen::Opened);
+    let file = root.path().join("sled/db");
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, whole.iter().map(|byte| byte ^ 0x55).collect::<Vec<u8>>()).unwrap();
+    index.scan(&KeyRange::all(), None, 1000).unwrap_err();
+    // Damage that does not show when it is opened: as if it were not there.
+    fs::write(&file, whole).unwrap();
+    drop(index);
+    assert!(matches!(opens_by_itself(root.path()), IndexOpen::Rebuilt { .. }));
+    // And only once.
+    assert_eq!(SledIndex::open(root.path(), CACHE_BYTES).unwrap().1, IndexOpen::Opened);
+}

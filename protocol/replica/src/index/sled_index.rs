@@ -111,8 +111,13 @@ impl SledIndex {
         let note = SessionNote::new(&dir);
         let existed = dir.join(FOLDER_NAME).exists();
         let mut reason = None;
-        if existed && note.last_session().map_err(io_error)? == LastSession::MachineStopped {
-            reason = Some("the machine stopped while the index was open".to_owned());
+        let distrust = match note.last_session().map_err(io_error)? {
+            LastSession::Trusted => None,
+            LastSession::MachineStopped => Some("the machine stopped while the index was open"),
+            LastSession::Failed => Some("the index failed when it was open last"),
+        };
+        if let Some(why) = distrust.filter(|_| existed) {
+            reason = Some(why.to_owned());
             discard(&dir).map_err(io_error)?;
         }
         note.begin().map_err(io_error)?;
@@ -162,6 +167,13 @@ impl SledIndex {
         SessionNote::new(&self.dir).end(&folder).map_err(io_error)
     }
 
+    /// From now on nothing it says is believed, here and at the next opening.
+    fn fail(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
+        // If that cannot be noted either, the next opening finds the same damage.
+        SessionNote::new(&self.dir).distrust().unwrap_or_default();
+    }
+
     /// Runs a call into sled. The first failure is the last call.
     fn call<T>(&self, doing: &'static str, call: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, IndexError> {
         let db = match &self.db {
@@ -170,7 +182,7 @@ impl SledIndex {
         };
         let result = guarded(doing, || call(db));
         if result.is_err() {
-            self.has_failed.store(true, Ordering::Relaxed);
+            self.fail();
         }
         result
     }
@@ -214,7 +226,7 @@ impl Index for SledIndex {
         let doing = "reading the absorbed position";
         let Some(bytes) = self.call(doing, |db| db.get(ABSORBED_KEY))? else { return Ok(None) };
         FramePointer::decode(&bytes).map(Some).map_err(|error| {
-            self.has_failed.store(true, Ordering::Relaxed);
+            self.fail();
             IndexError { doing, source: Box::new(error) }
         })
     }

@@ -8,6 +8,7 @@
 //! ```text
 //! no note                 closed well, or new          trust
 //! note, same boot id      the process was killed       trust: the page cache survived
+//! note, "failed"          sled failed while it was open    throw away
 //! note, other or no id    the machine stopped          throw away
 //! ```
 
@@ -16,6 +17,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const NOTE_NAME: &str = "session";
+const FAILED: &[u8] = b"failed";
 /// Where Linux says which boot this is. Elsewhere every unclean stop counts as a power cut.
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -24,6 +26,7 @@ const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
 pub(super) enum LastSession {
     Trusted,
     MachineStopped,
+    Failed,
 }
 
 /// The note beside a sled folder.
@@ -39,6 +42,7 @@ impl SessionNote {
 
     pub(super) fn last_session(&self) -> io::Result<LastSession> {
         match fs::read(self.path()) {
+            Ok(note) if note == FAILED => Ok(LastSession::Failed),
             Ok(note) if boot_id().is_some_and(|id| id == note) => Ok(LastSession::Trusted),
             Ok(_) => Ok(LastSession::MachineStopped),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LastSession::Trusted),
@@ -52,6 +56,11 @@ impl SessionNote {
         file.write_all(&boot_id().unwrap_or_else(|| b"unknown".to_vec()))?;
         file.sync_all()?;
         sync_folder(&self.dir)
+    }
+
+    /// Notes that sled failed: what it holds is not to be trusted. Not durable, for a power cut has the same effect.
+    pub(super) fn distrust(&self) -> io::Result<()> {
+        fs::write(self.path(), FAILED)
     }
 
     /// Makes a closed sled folder durable, then removes the note.
