@@ -42,14 +42,14 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let arguments = ["describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"];
     let output = Command::new("git").args(arguments).output();
     let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     text.map_or_else(|| "unknown".to_owned(), |text| String::from_utf8_lossy(&text).trim().to_owned())
 }
 
-fn bar(length: usize, what: &'static str) -> ProgressBar {
+pub(crate) fn bar(length: usize, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:>24} {wide_bar} {pos}/{len} {eta}");
     let bar = ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX)).with_message(what);
     match style {

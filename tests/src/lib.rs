@@ -12,6 +12,7 @@
 )]
 
 pub mod bench;
+pub mod crash;
 pub mod loopback;
 pub mod workload;
 pub mod world;

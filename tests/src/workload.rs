@@ -177,7 +177,7 @@ fn pick(rng: &mut ChaCha20Rng, from: &[&str]) -> String {
 }
 
 /// Phrases with numbers, and now and then a character from the whole common range.
-fn prose(rng: &mut ChaCha20Rng, phrases: usize) -> String {
+pub(crate) fn prose(rng: &mut ChaCha20Rng, phrases: usize) -> String {
     let mut out = String::new();
     for _ in 0..phrases {
         out.push_str(PHRASES.choose(rng).unwrap());

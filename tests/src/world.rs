@@ -1,7 +1,8 @@
 //! A small organisation: an authority, a hub and tablets, meeting without a network, in memory or in folders.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
@@ -36,7 +37,12 @@ pub enum Storage {
     Memory,
     /// In folders under this one, with the real disk and sled.
     Folder(PathBuf),
+    /// Likewise, over disks that somebody else makes.
+    Over(PathBuf, DiskMaker),
 }
+
+/// Makes the disk of a store from its name and the folder of its log.
+pub type DiskMaker = Arc<dyn Fn(&str, &Path) -> Box<dyn Disk> + Send + Sync>;
 
 /// An organisation.
 pub struct World {
@@ -286,14 +292,25 @@ fn decoded(frame: &[u8]) -> Message {
 }
 
 impl Storage {
+    fn folder(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Memory => PathBuf::new(),
+            Self::Folder(folder) | Self::Over(folder, _) => folder.join(name),
+        }
+    }
+
     fn open(&self, name: &str, identity: Identity, rng: &mut ChaCha20Rng) -> (MemoryDisk, Replica) {
         let memory = MemoryDisk::new();
         let replica = match self {
             Self::Memory => open(&memory, identity, rng).0,
-            Self::Folder(folder) => {
-                let disk = RealDisk::open(folder.join(name).join("log")).unwrap();
-                let (index, _) = SledIndex::open(folder.join(name).join("index"), 64 << 20).unwrap();
-                Replica::open(Box::new(disk), Box::new(index), identity, rng).unwrap().0
+            Self::Folder(_) | Self::Over(..) => {
+                let folder = self.folder(name);
+                let disk: Box<dyn Disk> = match self {
+                    Self::Over(_, maker) => maker(name, &folder.join("log")),
+                    Self::Folder(_) | Self::Memory => Box::new(RealDisk::open(folder.join("log")).unwrap()),
+                };
+                let (index, _) = SledIndex::open(folder.join("index"), 64 << 20).unwrap();
+                Replica::open(disk, Box::new(index), identity, rng).unwrap().0
             }
         };
         (memory, replica)
