@@ -266,6 +266,23 @@ impl RawChange {
         Ok(Self(Arc::new(Inner { bytes, content_at, hash, head, columns, ops: OnceLock::new() })))
     }
 
+    /// The same change, sharing nothing with this one. Operations are decoded once and kept; those of a copy go with it.
+    ///
+    /// Columns are run lengths: a change of 150 bytes may have thousands of operations. Whoever looks at a change that no
+    /// gate has passed, and does not own it, looks at a copy.
+    #[must_use]
+    pub fn unshared(&self) -> Self {
+        let Inner { bytes, content_at, hash, head, columns, ops: _ } = &*self.0;
+        Self(Arc::new(Inner {
+            bytes: bytes.clone(),
+            content_at: *content_at,
+            hash: *hash,
+            head: head.clone(),
+            columns: columns.clone(),
+            ops: OnceLock::new(),
+        }))
+    }
+
     /// What packs carry: the bytes after the length.
     #[must_use]
     pub fn content(&self) -> &[u8] {

@@ -489,6 +489,7 @@ impl Replica {
         let Some(change) = root.map(|hash| self.raw_change(doc, &hash)).transpose()?.flatten() else {
             return Ok(DocKind::Unknown);
         };
+        let change = change.unshared();
         if let Ok(event) = ReviewEvent::from_change(&change) {
             return Ok(DocKind::Review { record: event.record });
         }
@@ -742,13 +743,14 @@ impl Standing {
 
 /// The logbook that a root names, also one of which this version can read no more than that.
 fn home_named(change: &RawChange) -> Option<LogbookId> {
-    if let Ok(event) = ReviewEvent::from_change(change) {
+    let change = change.unshared();
+    if let Ok(event) = ReviewEvent::from_change(&change) {
         return Some(event.logbook);
     }
     if let Ok(document) = Document::from_changes([change.clone()]) {
         return Some(document.root().logbook);
     }
-    match value_at_root(change, LOGBOOK_KEY) {
+    match value_at_root(&change, LOGBOOK_KEY) {
         Some(Scalar::Bytes(bytes)) => LogbookId::from_slice(&bytes),
         _ => None,
     }

@@ -226,6 +226,8 @@ impl Replica {
                 None => return Ok((CODE_WAITS, 0)),
             },
         };
+        // The pack stays in memory for a while; what a change that fails was decoded to must not.
+        let change = &change.unshared();
         let facts = match gate.judge(change) {
             Ok(admitted) => admitted.facts,
             Err(JudgeError::Content(failure)) => return Ok((failure.code(), 0)),

@@ -159,6 +159,7 @@ impl Replica {
             else {
                 continue;
             };
+            let change = change.unshared();
             match gate.judge(&change) {
                 Ok(admitted) => {
                     let findings = self.judge_carriers(&name, (doc, &change), &admitted.facts)?;

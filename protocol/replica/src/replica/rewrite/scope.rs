@@ -42,6 +42,7 @@ pub struct ErasedPart {
 #[must_use]
 pub fn refers_to(change: &RawChange, targets: &BTreeSet<DocId>) -> bool {
     // Operations that cannot be read are held for their content; they show nobody anything, and refer to nothing.
+    let change = change.unshared();
     let Ok(ops) = change.ops() else { return false };
     ops.iter().any(|op| match &op.action {
         OpAction::MakeMap => false,
