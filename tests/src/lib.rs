@@ -1,5 +1,5 @@
-//! What the project's tests and benchmarks share: a small organisation that needs no network, and the workload of the
-//! benchmarks. Nobody imports this crate.
+//! What the project's tests and benchmarks share: a small organisation that needs no network, the workload of the
+//! benchmarks, and the fuzz targets. Nobody imports this crate.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,8 @@
 
 pub mod bench;
 pub mod crash;
+pub mod fuzz;
+pub mod fuzz_driver;
 pub mod loopback;
 pub mod workload;
 pub mod world;

@@ -391,7 +391,7 @@ fn run(
 }
 
 /// What a hub does after judging: it publishes what is held, and gives a receipt.
-fn publish(
+pub fn publish(
     replica: &mut Replica,
     (signing, id, epoch): (&SigningKey, HubId, Epoch),
     (org, now): (&OrgId, UnixMillis),
