@@ -41,6 +41,7 @@ use qianmo_forms::FormSet;
 use qianmo_protocol::change::ActorId;
 use qianmo_protocol::ids::{DocId, LogbookName, PackHash, PersonCode};
 use qianmo_protocol::session::VERSIONS;
+use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::replica::{Delivery, Notice, Replica, ReplicaError};
 use rand::RngCore as _;
 
@@ -62,6 +63,10 @@ const WRITES_WAITING_MAX: usize = 256;
 /// Actors kept for documents that were written in this process.
 const ACTORS_MAX: usize = 4_096;
 
+/// That a copy shows again is written down after this time.
+const COPIED_NOTED_EVERY_MS: i64 = 60_000;
+/// One day.
+const DAY_MS: i64 = 86_400_000;
 /// The meta key under which a copy of this store is remembered.
 const COPIED_KEY: &[u8] = b"client copied";
 
@@ -438,18 +443,36 @@ impl Owner {
     fn take_notices(&mut self) -> Result<(), ReplicaError> {
         for notice in self.replica.take_notices() {
             match notice {
-                Notice::Copied { logbook, .. } => {
-                    tracing::warn!(%logbook, "another copy of this store writes in its name");
-                    self.actors.clear();
-                    let copied = CopiedNotice { at_ms: (self.setup.clock)().0, logbook: logbook.to_string() };
-                    self.replica.put_meta(COPIED_KEY, &open::encode_copied(&copied))?;
-                    self.setup.shared.update(|status| status.copied = Some(copied));
-                    self.setup.shared.tell(Event::Copied);
-                }
+                Notice::Copied { logbook, time, .. } => self.note_copied(&logbook, time)?,
                 Notice::Forked { logbook, device, .. } => {
                     tracing::warn!(%logbook, %device, "two packs stand at one place of a log");
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Another copy of this store wrote in its name: a person is told the first time, and every day it shows again.
+    fn note_copied(&mut self, logbook: &LogbookName, theirs: UnixMillis) -> Result<(), ReplicaError> {
+        tracing::warn!(%logbook, "another copy of this store writes in its name");
+        self.actors.clear();
+        let now = (self.setup.clock)().0;
+        let known = self.setup.shared.status().copied;
+        let lately = known.as_ref().map(|known| now.saturating_sub(known.last_ms).abs());
+        if lately.is_some_and(|since| since < COPIED_NOTED_EVERY_MS) {
+            return Ok(());
+        }
+        let is_news = lately.is_none_or(|since| since >= DAY_MS);
+        let copied = CopiedNotice {
+            at_ms: known.as_ref().map_or(now, |known| known.at_ms),
+            last_ms: now,
+            theirs_ms: known.as_ref().map_or(theirs.0, |known| known.theirs_ms.max(theirs.0)),
+            logbook: known.map_or_else(|| logbook.to_string(), |known| known.logbook),
+        };
+        self.replica.put_meta(COPIED_KEY, &open::encode_copied(&copied, &self.replica.device()))?;
+        self.setup.shared.update(|status| status.copied = Some(copied));
+        if is_news {
+            self.setup.shared.tell(Event::Copied);
         }
         Ok(())
     }
@@ -473,6 +496,12 @@ impl Owner {
             return Some(UpdateNeed::MinimumVersion { have, need });
         }
         fold.must_update().then_some(UpdateNeed::UnknownDecision)
+    }
+
+    /// Whether the control log says that this device was revoked.
+    pub(crate) fn is_revoked(&self) -> bool {
+        let device = self.replica.device();
+        self.replica.control().fold().device(&device).is_some_and(|device| device.is_revoked())
     }
 
     /// Whether the hub gives nothing to a program as old as this one (A4).

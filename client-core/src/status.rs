@@ -80,7 +80,11 @@ impl UpdateNeed {
 pub struct CopiedNotice {
     /// When it was noticed, by the device's clock, in milliseconds since 1970.
     pub at_ms: i64,
-    /// The logbook in which it showed.
+    /// When it was noticed again the last time.
+    pub last_ms: i64,
+    /// When the other copy wrote what showed it the last time, by that one's clock.
+    pub theirs_ms: i64,
+    /// The logbook in which it showed first.
     pub logbook: String,
 }
 
@@ -89,8 +93,8 @@ impl CopiedNotice {
     #[must_use]
     pub fn message(&self) -> Label {
         Label::new(
-            "这台设备的数据被复制过(克隆或旧备份恢复)。内容没有丢,请告诉管理员",
-            "this device's data was copied (cloned, or restored from an old backup); nothing is lost, tell the administrator",
+            "这台设备的数据被复制过(克隆,或用旧镜像恢复):有另一份以它的名义写过。两边已存的都合并,没有丢;没交的草稿和另一份上还没上传的,只在写它的那一份里",
+            "this device's data was copied (cloned, or an old image restored): another copy wrote in its name. What was saved on both is merged, nothing is lost; drafts, and what the other copy has not sent yet, are only where they were written",
         )
     }
 }

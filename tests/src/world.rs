@@ -281,6 +281,8 @@ impl World {
         self.hub.disk = image;
         self.hub.replica = replica;
         self.hub.beacons = 0;
+        // What the backup contains is backed up.
+        self.hub.watermark = self.hub.watermark.max(contained);
         self.decide(Decision::EpochStart { parents: BTreeMap::from([(old, contained)]) });
     }
 }

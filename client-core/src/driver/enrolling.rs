@@ -28,7 +28,9 @@ impl Enrolling {
             if present.org != ticket.org() {
                 return Err(EnrollError::OtherOrganisation);
             }
-            if !self.may_enrol_again {
+            // Another process may have been told; the control log that is here says so, too.
+            let is_revoked = self.around.owner.ask(|owner| owner.is_revoked()).await;
+            if !self.may_enrol_again && !is_revoked.map_err(|_gone| EnrollError::Closed)? {
                 return Err(EnrollError::AlreadyEnrolled);
             }
         }

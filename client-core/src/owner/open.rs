@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use qianmo_protocol::control::SignedEntry;
-use qianmo_protocol::ids::Code;
+use qianmo_protocol::ids::{Code, DeviceId};
 use qianmo_protocol::wire::{Reader, Wire as _, Writer};
 use qianmo_replica::disk::DiskOpenError;
 use qianmo_replica::disk::RealDisk;
 use qianmo_replica::index::{IndexOpen, SledIndex};
-use qianmo_replica::replica::{Identity as StoreIdentity, OpenReport, Replica, ReplicaError, Role};
+use qianmo_replica::replica::{Identity as StoreIdentity, Notice, OpenReport, Replica, ReplicaError, Role};
 
 use super::session::LAST_SUCCESS_KEY;
 use super::{COPIED_KEY, Completions, IndexFate, Owner, Setup};
@@ -111,7 +111,32 @@ fn repairs_of(report: &OpenReport) -> Vec<String> {
     repairs
 }
 
+/// A copy that has not shown for so long is told of no more: most likely this store came from an image, and nobody else
+/// has it.
+const COPIED_SHOWN_MS: i64 = 30 * 86_400_000;
+
 impl Owner {
+    /// What is known of another copy of this device's store. Frames that a crash kept from being told of are told now.
+    fn remembered_copy(&mut self) -> Result<Option<CopiedNotice>, ReplicaError> {
+        let notices = self.replica.take_notices();
+        let device = self.replica.device();
+        let stored = self.replica.meta(COPIED_KEY)?.and_then(|bytes| decode_copied(&bytes));
+        let now = (self.setup.clock)().0;
+        if let Some((_, known)) = stored.filter(|(of, _)| *of == device) {
+            let is_old = now.saturating_sub(known.last_ms) >= COPIED_SHOWN_MS;
+            return Ok(Some(known).filter(|_| !is_old));
+        }
+        let first = notices.into_iter().find_map(|notice| match notice {
+            Notice::Copied { logbook, time, .. } => Some((logbook.to_string(), time.0)),
+            Notice::Forked { .. } => None,
+        });
+        let Some((logbook, theirs_ms)) = first else { return Ok(None) };
+        let copied = CopiedNotice { at_ms: now, last_ms: now, theirs_ms, logbook };
+        self.replica.put_meta(COPIED_KEY, &encode_copied(&copied, &device))?;
+        self.replica.sync()?;
+        Ok(Some(copied))
+    }
+
     /// What opening leaves to do: the enrolment's control entries, what is remembered, what is counted.
     fn settle_in(&mut self) -> Result<(), ReplicaError> {
         if let Some(identity) = &self.identity {
@@ -128,7 +153,7 @@ impl Owner {
         self.chosen_person = person.and_then(|bytes| Code::new(core::str::from_utf8(&bytes).ok()?).ok());
         self.drafts = self.replica.drafts()?.into_iter().map(|(id, _)| id.0).collect();
         let erased = self.erased_notice()?;
-        let copied = self.replica.meta(COPIED_KEY)?.and_then(|bytes| decode_copied(&bytes));
+        let copied = self.remembered_copy()?;
         let last_success = self.replica.meta(LAST_SUCCESS_KEY)?.and_then(|bytes| bytes.try_into().ok());
         self.setup.shared.update(|status| {
             status.copied = copied;
@@ -147,15 +172,25 @@ impl Owner {
     }
 }
 
-pub(super) fn encode_copied(copied: &CopiedNotice) -> Vec<u8> {
+/// The notice is about a device: enrolled anew, the store is another one.
+pub(super) fn encode_copied(copied: &CopiedNotice, device: &DeviceId) -> Vec<u8> {
     let mut writer = Writer::new();
+    writer.raw(&device.0);
     writer.i64(copied.at_ms);
+    writer.i64(copied.last_ms);
+    writer.i64(copied.theirs_ms);
     writer.bytes(copied.logbook.as_bytes());
     writer.finish()
 }
 
-fn decode_copied(bytes: &[u8]) -> Option<CopiedNotice> {
+fn decode_copied(bytes: &[u8]) -> Option<(DeviceId, CopiedNotice)> {
     let mut reader = Reader::new(bytes);
-    let at_ms = reader.i64("copied at").ok()?;
-    Some(CopiedNotice { at_ms, logbook: reader.text("logbook", 64).ok()?.to_owned() })
+    let device = DeviceId(reader.array("device").ok()?);
+    let copied = CopiedNotice {
+        at_ms: reader.i64("copied at").ok()?,
+        last_ms: reader.i64("copied last").ok()?,
+        theirs_ms: reader.i64("copied theirs").ok()?,
+        logbook: reader.text("logbook", 64).ok()?.to_owned(),
+    };
+    Some((device, copied))
 }

@@ -28,6 +28,7 @@ use qianmo_replica::replica::ReplicaError;
 
 use super::selection::{self, Agreement, Window};
 use super::{Owner, StoreFailure};
+use crate::codes::RefusalCode;
 use crate::engine::{Goal, Left, Reading};
 use crate::event::Event;
 use crate::names::RecordId;
@@ -396,12 +397,18 @@ impl Owner {
             acknowledged += usize::from(self.replica.is_acknowledged(pack)?);
         }
         session.own.retain(|pack| still.contains(pack));
-        if !still.is_subset(&session.own) {
-            // An epoch began in which old receipts do not count: more waits than before.
+        // An epoch began in which old receipts do not count, or another copy's work came: more waits than before, and
+        // another session brings it forward.
+        let waits_for_more = !still.is_subset(&session.own);
+        if waits_for_more {
             self.recount()?;
         }
+        // What came before was sent in the same session: now it is there.
+        let early = session.refused.iter().filter(|refused| refused.code == RefusalCode::MissingPrev).count();
+        let was_early = early > 0 && tally.packs_sent - before.packs_sent > early;
+        let has_more = waits_for_more || was_early;
         let unsealed = self.replica.outbox()?.unsealed;
-        let left = if unsealed > 0 || (acknowledged > 0 && !still.is_empty()) {
+        let left = if unsealed > 0 || has_more || (acknowledged > 0 && !still.is_empty()) {
             Left::Less
         } else if still.is_empty() {
             Left::Nothing
@@ -423,8 +430,7 @@ impl Owner {
             held,
             ..SyncReport::default()
         };
-        let device = self.replica.device();
-        let revoked = self.replica.control().fold().device(&device).is_some_and(|device| device.is_revoked());
+        let revoked = self.is_revoked();
         let reading = if self.is_too_old() { Reading::Closed } else { Reading::Open };
         let has_met = tally.turns_received > 0;
         Ok(Harvest { report, left, revoked, reading, has_met, rebuild: core::mem::take(&mut session.rebuild) })

@@ -28,11 +28,13 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use rand_core::RngCore;
 
+use qianmo_protocol::beacon::SignedBeacon;
 use qianmo_protocol::control::{ControlError, ControlLog, Inserted, SignedEntry};
 use qianmo_protocol::digest::StateDigest;
 use qianmo_protocol::ids::{DeviceId, Epoch, HubId, LogbookName, OrgId, PackHash};
 use qianmo_protocol::pack::{Entry, PackError};
 use qianmo_protocol::receipt::SignedReceipt;
+use qianmo_protocol::time::UnixMillis;
 use qianmo_protocol::vector::{Tip, Vector};
 use qianmo_protocol::wire::{DecodeError, Wire};
 
@@ -175,6 +177,8 @@ pub enum Notice {
         logbook: LogbookName,
         /// The other copy's pack.
         pack: PackHash,
+        /// When the other copy wrote it, by its clock.
+        time: UnixMillis,
     },
     /// Two packs of one device stand at the same place of its log.
     Forked {
@@ -273,6 +277,8 @@ pub struct Replica {
     pub(crate) shown: receipts::Shown,
     /// Devices that may only upload while their program is older than the control log's minimum version (A4).
     pub(crate) upload_only: BTreeSet<DeviceId>,
+    /// A beacon of an epoch whose beginning is not here yet.
+    pub(crate) early_beacon: Option<SignedBeacon>,
     /// Set when an index read failed while answering a call that cannot fail; the next `sync` reports it.
     pub(crate) failed: std::sync::OnceLock<String>,
 }
@@ -432,7 +438,10 @@ impl Replica {
                 self.append(FrameKind::Control, &bytes, Payload::Control(Box::new(entry)))?;
             }
         }
-        Ok(())
+        match self.early_beacon.take() {
+            Some(beacon) => self.take_beacon(&beacon),
+            None => Ok(()),
+        }
     }
 
     /// Drafts that are kept, with their contents.

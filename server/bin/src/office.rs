@@ -392,6 +392,7 @@ fn devices(core: &HubCore) -> Result<Vec<DeviceAnswer>, Failure> {
         station: row.station.map(|station| station.to_string()),
         persons: row.persons.iter().map(ToString::to_string).collect(),
         standing: row.standing.word().to_owned(),
+        copied: row.is_copied,
         connected: row.is_connected,
         hub: row.is_hub,
         last_contact_ms: row.last_contact.map(|contact| contact.0),

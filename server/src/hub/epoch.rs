@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::RngCore as _;
 
-use qianmo_protocol::control::{ADOPT_ENTRIES_MAX, Decision, SignedEntry, Signer};
+use qianmo_protocol::control::{ADOPT_ENTRIES_MAX, Decision, EPOCH_PARENTS_MAX, SignedEntry, Signer};
 use qianmo_protocol::ids::{EntryHash, Epoch};
 use qianmo_protocol::time::UnixMillis;
 
@@ -20,7 +20,13 @@ pub(super) struct Adoption {
     is_copy: bool,
     /// Entries to be named in an `adopt` entry.
     entries: BTreeSet<EntryHash>,
+    /// Epochs that were begun because of another life of this hub, since it was opened.
+    joined: usize,
 }
+
+/// How often a hub begins an epoch because it met another life of its own, until it is started again. Two that live at the
+/// same time would otherwise answer each other without end.
+const JOINED_MAX: usize = 8;
 
 /// Whether a peer sent a control entry that its signer did not sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +75,15 @@ impl HubCore {
         if self.adoption.entries.is_empty() {
             return Ok(());
         }
-        let adoption = core::mem::take(&mut self.adoption);
+        let joined = self.adoption.joined;
+        let adoption = core::mem::replace(&mut self.adoption, Adoption { joined, ..Adoption::default() });
         if adoption.is_copy {
             tracing::warn!(
                 "a device knows decisions of this hub that this store has not: it is an old copy; a new epoch begins"
             );
             self.begin_epoch(now, self.opened_at)?;
+        } else {
+            self.join_other_lives(now)?;
         }
         let control = self.replica.control();
         let entries: BTreeSet<EntryHash> = adoption.entries.into_iter().filter(|hash| control.contains(hash)).collect();
@@ -85,14 +94,42 @@ impl HubCore {
         Ok(())
     }
 
+    /// Begins an epoch that has all others behind it, when there is one that the present epoch does not descend from.
+    ///
+    /// Two restores of one backup, or an old machine beside its successor, are lives of which neither contains the other.
+    /// Devices follow the one with more behind it, and no receipt of the other would ever count for them. After this they
+    /// follow the hub they meet, and bring what it lacks.
+    fn join_other_lives(&mut self, now: UnixMillis) -> Result<(), HubError> {
+        let fold = self.replica.control().fold();
+        let is_stranger = |epoch: &Epoch| *epoch != self.epoch && !fold.is_epoch_ancestor(epoch, &self.epoch);
+        let begun = fold.epochs().filter(|(_, facts)| facts.hubs().contains(&self.hub)).map(|(epoch, _)| *epoch);
+        let strangers: Vec<Epoch> = begun.filter(is_stranger).collect();
+        let is_last = |epoch: &&Epoch| !strangers.iter().any(|other| fold.is_epoch_ancestor(epoch, other));
+        let others: Vec<Epoch> = strangers.iter().filter(is_last).take(EPOCH_PARENTS_MAX - 1).copied().collect();
+        if others.is_empty() || self.adoption.joined >= JOINED_MAX {
+            return Ok(());
+        }
+        // Commits of an epoch that another life goes on from may be that one's; those of an epoch of our own are ours.
+        let is_shared = others.iter().any(|other| fold.is_epoch_ancestor(&self.epoch, other));
+        let contained = if is_shared { self.opened_at } else { self.replica.durable_commit().0 };
+        tracing::warn!(others = others.len(), "a device knows another life of this hub: a new epoch joins them");
+        self.adoption.joined += 1;
+        let parents = others.into_iter().map(|epoch| (epoch, 0)).chain([(self.epoch, contained)]).collect();
+        self.begin_epoch_after(now, parents)?;
+        Ok(())
+    }
+
     /// Begins a new epoch that contains the present one up to `contained`, and writes all its logs in new incarnations.
     ///
     /// # Errors
     /// [`HubError`].
     pub fn begin_epoch(&mut self, now: UnixMillis, contained: u64) -> Result<Epoch, HubError> {
+        self.begin_epoch_after(now, BTreeMap::from([(self.epoch, contained)]))
+    }
+
+    fn begin_epoch_after(&mut self, now: UnixMillis, parents: BTreeMap<Epoch, u64>) -> Result<Epoch, HubError> {
         let mut bytes = [0; 16];
         self.rng.fill_bytes(&mut bytes);
-        let parents = BTreeMap::from([(self.epoch, contained)]);
         self.replica.sync()?;
         self.replica.renew_incarnations(&mut self.rng)?;
         self.replica.put_meta(EPOCH_KEY, &bytes)?;

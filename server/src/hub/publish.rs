@@ -199,7 +199,7 @@ impl HubCore {
         let mut decisions = Vec::new();
         for notice in self.replica.take_notices() {
             match notice {
-                Notice::Copied { logbook, pack } => {
+                Notice::Copied { logbook, pack, .. } => {
                     tracing::warn!(%logbook, ?pack, "another copy of this hub's store wrote into its log");
                 }
                 Notice::Forked { logbook, device, a, b } => {
@@ -219,6 +219,11 @@ impl HubCore {
             }
         }
         decisions
+    }
+
+    /// Whether the hub has proof that a device's store was copied.
+    pub(crate) fn is_forked(&self, device: &DeviceId) -> bool {
+        self.forks.by_device.contains_key(device)
     }
 
     fn note_fork(&mut self, device: DeviceId, pair: (PackHash, PackHash)) {

@@ -79,6 +79,8 @@ pub struct DeviceRow {
     pub persons: Vec<PersonCode>,
     /// What it may do.
     pub standing: DeviceStanding,
+    /// Whether its store was copied: two of them wrote at one place of its log.
+    pub is_copied: bool,
     /// Whether it has a session now.
     pub is_connected: bool,
     /// Whether it is the hub's own.
@@ -112,6 +114,7 @@ impl HubCore {
                 station: device.station().cloned(),
                 persons: device.persons().cloned().collect(),
                 standing,
+                is_copied: self.is_forked(id),
                 is_connected: connected.contains(id),
                 is_hub: *id == self.replica().device(),
                 last_contact: self.last_contact(id)?,

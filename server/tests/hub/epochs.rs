@@ -2,7 +2,9 @@
 
 use qianmo_protocol::control::Role as GrantRole;
 use qianmo_protocol::ids::Epoch;
-use qianmo_replica::replica::Delivery;
+use qianmo_replica::replica::{Delivery, ErasureReach, Upkeep};
+use qianmo_server::admin::{PurgeOrder, Unsaved, purge};
+use qianmo_server::hub::{ClockCheck, HubOpenError};
 use qianmo_server::registry::DeviceStanding;
 
 use crate::world::{World, assert_same_states};
@@ -89,4 +91,151 @@ fn clone_that_meets_its_successors_decisions_begins_an_epoch_at_once() {
     let present: Epoch = world.core.epoch();
     world.restart().unwrap();
     assert_eq!(world.core.epoch(), present);
+}
+
+#[test]
+fn two_restores_of_one_backup_never_leave_a_tablet_without_receipts() {
+    // Which of two lives has the larger id is chance.
+    for seed in 60..68 {
+        let mut world = World::new(seed);
+        let mut tablet = world.enrol("P01", GrantRole::Technician);
+        world.file(&mut tablet, "备份前");
+        world.meet(&mut tablet);
+        let backup = world.image();
+        let again = world.image();
+        let mut visits = Vec::new();
+        for (image, content) in [(backup, "第一次恢复之后"), (again, "第二次恢复之后")] {
+            world.restore_from(image);
+            visits.push(world.file(&mut tablet, content));
+            for _ in 0..3 {
+                world.meet(&mut tablet);
+            }
+            for visit in &visits {
+                assert_eq!(tablet.replica.delivery(visit).unwrap(), Delivery::Acknowledged, "seed {seed}: {content}");
+                assert!(world.core.replica().record_row(visit).unwrap().is_some());
+            }
+        }
+        assert!(tablet.replica.unreceipted().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn snapshot_kept_for_good_after_its_successor_died_gives_receipts_that_count() {
+    for seed in 70..74 {
+        let mut world = World::new(seed);
+        let mut tablet = world.enrol("P01", GrantRole::Technician);
+        let early = world.file(&mut tablet, "快照之前");
+        world.meet(&mut tablet);
+        let (backup, snapshot) = (world.image(), world.image());
+        world.restore_from(backup);
+        let lost = world.file(&mut tablet, "只有后继有过");
+        world.meet(&mut tablet);
+        world.meet(&mut tablet);
+        assert_eq!(tablet.replica.delivery(&lost).unwrap(), Delivery::Acknowledged);
+        // The successor is gone; the snapshot runs as if nothing had happened.
+        world.disk.inner = snapshot;
+        world.restart().unwrap();
+        let before = world.core.epoch();
+        for _ in 0..3 {
+            world.meet(&mut tablet);
+        }
+        assert_ne!(world.core.epoch(), before, "it met a life that went on from its own");
+        assert_eq!(tablet.replica.delivery(&lost).unwrap(), Delivery::Acknowledged);
+        assert!(world.core.replica().record_row(&lost).unwrap().is_some());
+        assert_eq!(tablet.replica.delivery(&early).unwrap(), Delivery::Acknowledged, "no backup was ever made");
+        // It ends: the same device brings nothing new.
+        let epoch = world.core.epoch();
+        world.meet(&mut tablet);
+        assert_eq!(world.core.epoch(), epoch);
+    }
+}
+
+#[test]
+fn copy_that_begins_an_epoch_says_of_nothing_that_a_backup_has_it() {
+    let mut world = World::new(75);
+    let mut tablet = world.enrol("P01", GrantRole::Technician);
+    let visit = world.file(&mut tablet, "没有备份过");
+    world.meet(&mut tablet);
+    let snapshot = world.image();
+    world.enrol("P02", GrantRole::Technician);
+    world.meet(&mut tablet);
+    world.disk.inner = snapshot;
+    world.restart().unwrap();
+    for _ in 0..2 {
+        world.meet(&mut tablet);
+    }
+    assert_eq!(tablet.replica.delivery(&visit).unwrap(), Delivery::Acknowledged);
+}
+
+#[test]
+fn hub_restored_after_a_month_or_with_a_clock_years_off_asks_before_it_believes_the_clock() {
+    let day = 86_400_000;
+    for (days, is_believed) in [(30, true), (34, true), (36, false), (20_000, false), (-37, false), (-16_000, false)] {
+        let mut world = World::new(80);
+        let mut tablet = world.enrol("P01", GrantRole::Technician);
+        world.file(&mut tablet, "备份前");
+        world.meet(&mut tablet);
+        let backup = world.image();
+        let visit = world.file(&mut tablet, "备份后");
+        world.meet(&mut tablet);
+        let honest = world.clock;
+        world.clock += days * day;
+        let restored = world.try_restore_from(backup.clone(), ClockCheck::Strict);
+        assert_eq!(restored.is_ok(), is_believed, "{days} days");
+        if let Err(error) = restored {
+            assert!(matches!(error, HubOpenError::ClockJump { .. }), "{error}");
+            assert!(world.try_restore_from(backup, ClockCheck::Confirmed).is_ok(), "the administrator says so");
+        }
+        for _ in 0..2 {
+            world.meet(&mut tablet);
+        }
+        assert_eq!(tablet.replica.delivery(&visit).unwrap(), Delivery::Acknowledged, "{days} days");
+        // Set right again, it says the right time, and tablets follow: the newest by cause wins, not the largest.
+        world.clock = honest + day;
+        world.try_restart(ClockCheck::Confirmed).unwrap();
+        let now = world.now();
+        world.core.keep_time(now).unwrap();
+        world.meet(&mut tablet);
+        let told = tablet.replica.newest_beacon().unwrap().time.0;
+        assert!((told - world.clock).abs() < day, "{days} days: {told}");
+    }
+}
+
+#[test]
+fn restored_hub_is_sent_again_only_what_it_lacks_after_an_erasure() {
+    for seed in 90..98 {
+        let mut world = World::new(seed);
+        let mut tablet = world.enrol("P01", GrantRole::Technician);
+        let mut other = world.enrol("P02", GrantRole::Technician);
+        let kept = world.file(&mut tablet, "备份前");
+        let erased = world.file(&mut tablet, "会被抹除");
+        world.meet(&mut tablet);
+        let commit = world.core.replica().durable_commit().0;
+        let now = world.now();
+        world.core.set_watermark(now, commit).unwrap();
+        let backup = world.image();
+        let late = world.file(&mut tablet, "备份后");
+        world.meet(&mut tablet);
+        let now = world.now();
+        let order = PurgeOrder { doc: erased, reach: ErasureReach::Record, reason: 2, unsaved: Unsaved::Erase };
+        purge(&mut world.core, now, &order).unwrap();
+        world.core.keep_house().unwrap();
+        let mut newcomer = world.enrol("P03", GrantRole::Technician);
+        world.file(&mut newcomer, "新来的人写的");
+        world.meet(&mut newcomer);
+        world.meet(&mut other);
+        let now = world.now();
+        world.core.revoke(now, &other.device(), 2).unwrap();
+        world.meet(&mut tablet);
+        assert_eq!(tablet.replica.upkeep_due().unwrap(), Upkeep::Erase);
+        tablet.replica.rewrite().unwrap();
+        assert!(tablet.replica.unreceipted().unwrap().is_empty());
+        world.restore_from(backup);
+        let (first, second) = (world.meet(&mut tablet), world.meet(&mut tablet));
+        let sent = first.tally.packs_sent + second.tally.packs_sent;
+        assert!(sent <= 3, "seed {seed}: two that it lacks, one for its receipt, and not {sent}");
+        assert_eq!(tablet.replica.delivery(&kept).unwrap(), Delivery::BackedUp, "seed {seed}");
+        assert_eq!(tablet.replica.delivery(&late).unwrap(), Delivery::Acknowledged);
+        assert!(world.core.replica().record_row(&erased).unwrap().is_none());
+    }
 }

@@ -198,9 +198,13 @@ impl World {
 
     /// The hub is stopped at once and started again on what its disk holds.
     pub(crate) fn restart(&mut self) -> Result<(), HubOpenError> {
+        self.try_restart(ClockCheck::Strict)
+    }
+
+    pub(crate) fn try_restart(&mut self, clock: ClockCheck) -> Result<(), HubOpenError> {
         let now = self.now();
         let seed = self.rng.next_u64();
-        let setup = setup(&self.authority, &self.secrets, seed);
+        let setup = HubSetup { clock, ..setup(&self.authority, &self.secrets, seed) };
         let index = Box::new(MemoryIndex::new());
         self.core = HubCore::open(Box::new(self.disk.clone()), index, setup, now)?.0;
         Ok(())
@@ -208,12 +212,17 @@ impl World {
 
     /// Another hub takes over with an older copy of the disk.
     pub(crate) fn restore_from(&mut self, image: MemoryDisk) {
+        self.try_restore_from(image, ClockCheck::Strict).unwrap();
+    }
+
+    pub(crate) fn try_restore_from(&mut self, image: MemoryDisk, clock: ClockCheck) -> Result<(), HubOpenError> {
         let now = self.now();
         let seed = self.rng.next_u64();
         self.disk = CountingDisk { inner: image, syncs: Arc::default() };
-        let setup = setup(&self.authority, &self.secrets, seed);
+        let setup = HubSetup { clock, ..setup(&self.authority, &self.secrets, seed) };
         let index = Box::new(MemoryIndex::new());
-        self.core = HubCore::restore(Box::new(self.disk.clone()), index, setup, now).unwrap();
+        self.core = HubCore::restore(Box::new(self.disk.clone()), index, setup, now)?;
+        Ok(())
     }
 
     /// A copy of the hub's disk as it is now.

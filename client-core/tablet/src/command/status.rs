@@ -101,7 +101,15 @@ fn troubles(status: &SyncStatus, diagnostics: &Diagnostics, messages: Messages) 
         );
     }
     if let Some(copied) = &status.copied {
-        lines.push(messages.with("status-copied", &[("what", copied.message().get(lang).into())]));
+        let what = copied.message();
+        let arguments = [
+            ("time", clock::show(copied.at_ms).into()),
+            ("theirs", clock::show(copied.theirs_ms).into()),
+            ("what", what.get(lang).into()),
+        ];
+        lines.push(messages.with("status-copied", &arguments));
+        lines.push(next(&messages.text("next-copied"), messages));
+        lines.push(next(&messages.text("next-copied-image"), messages));
     }
     if diagnostics.read_only {
         lines.push(messages.text("status-read-only"));

@@ -161,7 +161,12 @@ pub(crate) fn status(status: &SyncStatus, who: Option<&Whoami>, diagnostics: &Di
         "halted": status.halted.map(|reason| reason.message().en),
         "must_update": status.update.is_some(),
         "minimum_version": status.update.and_then(minimum_version),
-        "copied": status.copied.is_some(),
+        "copied": status.copied.as_ref().map(|copied| json!({
+            "at_ms": copied.at_ms,
+            "last_ms": copied.last_ms,
+            "theirs_ms": copied.theirs_ms,
+            "logbook": copied.logbook,
+        })),
         "erased": status.erased.map(|erased| json!({
             "at_ms": erased.at_ms,
             "records": erased.records,

@@ -16,7 +16,7 @@ use qianmo_protocol::vector::Tip;
 use qianmo_protocol::wire::Wire;
 
 use super::shelf::BEACON_KEY;
-use super::{Notice, Payload, Replica, ReplicaError, Role};
+use super::{Delivery, Notice, Payload, Replica, ReplicaError, Role};
 use crate::frames::{DraftFrame, Finding, LocalFrame, MetaFrame, PackFrame, PackOrigin, VerdictFrame};
 use crate::overlay::decode;
 use crate::pack_log::FramePointer;
@@ -135,8 +135,27 @@ impl Replica {
                 self.show_pack(pointer, &name, &hash, &row, &[])?;
             }
             PackOrigin::Foreign => {
+                if header.log.device == self.device && self.identity.role == Role::Tablet {
+                    self.await_receipt_of_copy(pointer, &row, &name, &hash)?;
+                }
                 self.enqueue(NamedPack { logbook: name, pack: hash }, &row)?;
             }
+        }
+        Ok(())
+    }
+
+    /// What another copy of this store wrote is this device's work too: only a receipt says that the hub has it. Where none is
+    /// here, the hub is asked for one, as for any pack of ours.
+    fn await_receipt_of_copy(
+        &mut self,
+        pointer: &FramePointer,
+        row: &PackRow,
+        name: &LogbookName,
+        pack: &PackHash,
+    ) -> Result<(), ReplicaError> {
+        if self.pack_delivery(pack)? == Delivery::Waiting && !self.is_excluded(name, &row.log, pack)? {
+            let named = NamedPack { logbook: name.clone(), pack: *pack };
+            self.index.put(rows::unreceipted(pointer.commit.0), &named);
         }
         Ok(())
     }
@@ -155,13 +174,19 @@ impl Replica {
             let device = header.log.device;
             self.notices.push(Notice::Forked { logbook: name.clone(), device, a: PackHash(other), b: *hash });
         }
-        let is_foreign = *origin == PackOrigin::Foreign;
+        if *origin != PackOrigin::Foreign || header.log.device != self.device {
+            return Ok(());
+        }
         let incarnation_key = rows::meta(&super::packs::incarnation_key(name));
         let ours = [&[0], header.log.incarnation.0.as_slice()].concat();
-        if is_foreign && header.log.device == self.device && self.index.get_raw(&incarnation_key)? == Some(ours) {
+        if self.index.get_raw(&incarnation_key)? == Some(ours) {
             self.index.delete(incarnation_key);
-            self.notices.push(Notice::Copied { logbook: name.clone(), pack: *hash });
+        } else if self.was_evicted(name)? {
+            // What was let go of may come back.
+            return Ok(());
         }
+        // What this store wrote it holds, in whichever incarnation: so another copy of it wrote this.
+        self.notices.push(Notice::Copied { logbook: name.clone(), pack: *hash, time: header.time });
         Ok(())
     }
 

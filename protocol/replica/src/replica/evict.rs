@@ -83,6 +83,11 @@ fn evicted_key(name: &LogbookName) -> Vec<u8> {
 }
 
 impl Replica {
+    /// Whether a logbook was ever let go of.
+    pub(super) fn was_evicted(&self, name: &LogbookName) -> Result<bool, ReplicaError> {
+        Ok(self.index.has(&rows::meta(&evicted_key(name)))?)
+    }
+
     /// Lets go of a logbook. `foreign` says what is known of what others wrote in it. Not durable before [`Replica::sync`]; the bytes go with the next [`Replica::rewrite`].
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use qianmo_protocol::control::{ControlLog, SignedEntry};
 use qianmo_protocol::ids::{ChangeHash, DeviceId, OrgId, PackHash, digest32};
 use qianmo_protocol::wire::{Wire, Writer};
 
-use super::{Book, Identity, OpenError, Payload, Replica, ReplicaError};
+use super::{Book, Identity, Notice, OpenError, Payload, Replica, ReplicaError};
 use crate::entry_cache::EntryCache;
 use crate::overlay::{Overlay, RowError, decode, malformed};
 use crate::pack_log::{FramePointer, OpenReport as LogReport, PackLog, ScanFrom};
@@ -57,6 +57,7 @@ pub(super) fn open(
         waits: super::judge::Waits::default(),
         shown: super::receipts::Shown::default(),
         upload_only: BTreeSet::new(),
+        early_beacon: None,
         failed: std::sync::OnceLock::new(),
     };
     let mut out = OpenReport { log: report, absorbed: 0, rebuilt: None, unreadable: Vec::new() };
@@ -70,10 +71,10 @@ pub(super) fn open(
         out.rebuilt = Some(reason);
         replica.rebuild(&mut out)?;
     }
-    // What was absorbed now was visible before: it is no news.
+    // What was absorbed now was visible before: it is no news. But a crash may have kept a person from hearing of a copy.
     replica.touched.clear();
     replica.visible.clear();
-    replica.notices.clear();
+    replica.notices.retain(|notice| matches!(notice, Notice::Copied { .. }));
     replica.control_news = false;
     Ok((replica, out))
 }

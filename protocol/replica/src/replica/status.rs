@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use qianmo_protocol::beacon::Beacon;
+use qianmo_protocol::control::EpochFacts;
 use qianmo_protocol::ids::{ChangeHash, DocId, PackHash};
 use qianmo_protocol::receipt::{Receipt, Verdict};
 use qianmo_protocol::session::Shelf;
@@ -166,9 +167,9 @@ impl Replica {
         if !self.counts(&row, &beacon) {
             return Ok(Delivery::Waiting);
         }
-        // A receipt of an epoch before counts because the backup that the hub was restored from contains it.
-        let is_backed_up = row.epoch != beacon.epoch || row.commit <= beacon.watermark;
-        Ok(if is_backed_up { Delivery::BackedUp } else { Delivery::Acknowledged })
+        // Commits of an epoch before that count are this hub's, too, and a restored hub's watermark covers its backup. But not
+        // every epoch begins with a restore: a hub that met its copy has its records, and perhaps no backup of them.
+        Ok(if row.commit <= beacon.watermark { Delivery::BackedUp } else { Delivery::Acknowledged })
     }
 
     pub(super) fn counts(&self, row: &ReceiptRow, beacon: &Beacon) -> bool {
@@ -184,13 +185,18 @@ impl Replica {
     }
 
     /// Takes a beacon, if a hub of this organisation signed it and it is newer than the one known. Not durable before
-    /// [`Replica::sync`].
+    /// [`Replica::sync`]. One of an epoch whose beginning is not here yet waits until it is: nothing says before whether it is
+    /// newer, or which receipts count in it.
     ///
     /// # Errors
     /// [`ReplicaError::Append`].
     pub fn take_beacon(&mut self, signed: &qianmo_protocol::beacon::SignedBeacon) -> Result<(), ReplicaError> {
         let fold = self.control.fold();
         let Ok(beacon) = signed.verify_in(fold) else { return Ok(()) };
+        if !fold.epoch(&beacon.epoch).is_some_and(EpochFacts::is_begun) {
+            self.early_beacon = Some(signed.clone());
+            return Ok(());
+        }
         if self.newest_beacon().is_some_and(|known| !beacon.is_newer(&known, fold)) {
             return Ok(());
         }

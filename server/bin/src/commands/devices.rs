@@ -79,10 +79,21 @@ pub(crate) fn list(common: &Common, args: &Listing, lang: Lang) -> Result<(), Fa
         ]);
     }
     line(table.render())?;
+    if devices.iter().any(|device| device.copied && device.standing == "active") {
+        let zh = "\"被复制\":有两份同样的数据以这台设备的名义写过(克隆,或用旧镜像恢复)。内容都已合并,没有丢。\n如果两台都还在用,给其中一台开新票(qianmo-server enroll),在它上面运行 qianmo enroll 票:它的记录都留着。";
+        let en = "\"copied\": two copies of this device's data wrote in its name (a clone, or an old image restored). Both are\nmerged, nothing is lost. If both go on being used, make a ticket for one of them (qianmo-server enroll) and run\nqianmo enroll TICKET on it: its records stay.";
+        line("")?;
+        line(lang.say(zh, en))?;
+    }
     Ok(())
 }
 
 fn standing(device: &DeviceAnswer, lang: Lang) -> String {
+    let standing = standing_word(device, lang);
+    if device.copied { format!("{standing} · {}", lang.label("被复制", "copied")) } else { standing }
+}
+
+fn standing_word(device: &DeviceAnswer, lang: Lang) -> String {
     match device.standing.as_str() {
         "active" => lang.label("可用", "active"),
         "revoked" => lang.label("已停用", "revoked"),

@@ -31,6 +31,8 @@ pub(crate) struct DeviceAnswer {
     pub(crate) persons: Vec<String>,
     /// `active`, `revoked`, `not-confirmed` or `refused`.
     pub(crate) standing: String,
+    /// Whether its store was copied: two of them wrote in its name.
+    pub(crate) copied: bool,
     /// Whether it has a session now.
     pub(crate) connected: bool,
     /// Whether it is the hub's own.
