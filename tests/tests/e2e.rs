@@ -11,8 +11,12 @@
     reason = "test harness: a failed step is the failure"
 )]
 
+#[path = "e2e/backup.rs"]
+mod backup;
 #[path = "e2e/bundle.rs"]
 mod bundle;
+#[path = "e2e/clones.rs"]
+mod clones;
 #[path = "e2e/erasure.rs"]
 mod erasure;
 #[path = "e2e/evict.rs"]
@@ -23,6 +27,8 @@ mod figures;
 mod import;
 #[path = "e2e/office.rs"]
 mod office;
+#[path = "e2e/restore.rs"]
+mod restore;
 #[path = "e2e/review.rs"]
 mod review;
 

@@ -144,6 +144,39 @@ impl Hub {
         }
     }
 
+    /// Starts a command beside the hub.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = hub_program();
+        command.args(arguments).arg("--data").arg(self.data());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// A folder beside the hub's.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Backs up into a folder beside the hub's.
+    pub fn back_up(&self, name: &str) -> Value {
+        self.run(&["backup", "--json", "--to", self.beside(name).to_str().unwrap()]).ok().json()
+    }
+
+    /// The machine is lost: what it had is put aside under a name, a backup restored in its place, and started.
+    pub fn lose_and_restore(&mut self, aside: &str, backup: &str) -> Ran {
+        self.kill();
+        std::fs::rename(self.data(), self.beside(aside)).unwrap();
+        let said = self.run(&["restore", "--from", self.beside(backup).to_str().unwrap()]).ok();
+        self.serve();
+        said
+    }
+
+    /// Devices by id, with what is said of them.
+    pub fn devices(&self) -> std::collections::BTreeMap<String, Value> {
+        let listed = self.run(&["devices", "--json"]).ok().json();
+        let rows = listed.as_array().unwrap().iter();
+        rows.map(|row| (row["device"].as_str().unwrap().to_owned(), row.clone())).collect()
+    }
+
     /// A page or JSON, if the hub answers with success.
     pub fn get(&self, path: &str) -> Option<String> {
         use std::io::Write as _;
@@ -235,6 +268,35 @@ impl Tablet {
         ran.json()["record"].as_str().unwrap_or_else(|| panic!("{ran:#?}")).to_owned()
     }
 
+    pub fn status(&self) -> Value {
+        self.run(&["status", "--json"]).ok().json()
+    }
+
+    /// This device's id.
+    pub fn device(&self) -> String {
+        self.status()["device"].as_str().unwrap().to_owned()
+    }
+
+    /// The contents of all records here, sorted.
+    pub fn contents(&self) -> Vec<String> {
+        let list = self.run(&["list", "--json"]).ok().json();
+        let content = |row: &Value| row["fields"]["content"].as_str().unwrap_or_default().to_owned();
+        let mut contents: Vec<String> = list.as_array().unwrap().iter().map(content).collect();
+        contents.sort_unstable();
+        contents
+    }
+
+    /// How far a record is.
+    pub fn delivery(&self, record: &str) -> String {
+        self.show(record)["delivery"].as_str().unwrap().to_owned()
+    }
+
+    /// What lies in another tablet's folder takes the place of this one's: an old image is written back.
+    pub fn return_to(&self, image: &Self) {
+        std::fs::remove_dir_all(&self.data).unwrap();
+        copy(&image.data, &self.data);
+    }
+
     pub fn sync(&self) -> Ran {
         self.run(&["sync", "--timeout", "30"])
     }
@@ -244,8 +306,8 @@ impl Tablet {
     }
 }
 
-/// Copies a folder.
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder, as `cp -a` does.
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
