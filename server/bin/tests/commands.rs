@@ -256,6 +256,11 @@ fn configuration_is_checked_without_a_hub() {
     std::fs::write(place.data().join("qianmo.toml"), "[organisation]\nname = '站'\n[quic]\nadvertise = ['h:1']\n")
         .unwrap();
     assert_eq!(place.done(&["serve", "--check-config"]), "the configuration can be used\n");
+    std::fs::create_dir(place.data().join("forms")).unwrap();
+    std::fs::write(place.data().join("forms/own.toml"), "id = 3\n").unwrap();
+    let (code, said) = place.fails(&["serve", "--check-config"]);
+    assert!(code == 2 && said.contains("own.toml") && said.contains("qianmo forms check"), "{said}");
+    std::fs::remove_dir_all(place.data().join("forms")).unwrap();
     std::fs::write(place.data().join("qianmo.toml"), "[organisation]\nnmae = '站'\n").unwrap();
     let (code, said) = place.fails(&["serve", "--check-config"]);
     assert_eq!(code, 2);

@@ -158,10 +158,12 @@ fn every_harm_is_found(dir: &Path, files: &[PathBuf], seed: u64) -> BTreeMap<Str
 }
 
 #[expect(clippy::print_stdout, reason = "the figures that docs/reliability.md shows")]
-fn say(what: &str, files: &[PathBuf], harmed: &BTreeMap<String, usize>) {
+fn say(what: &str, seed: u64, files: &[PathBuf], harmed: &BTreeMap<String, usize>) {
     let total: usize = harmed.values().sum();
+    let head = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let commit = head.map(|head| String::from_utf8_lossy(&head.stdout).trim().to_owned()).unwrap_or_default();
     let line = serde_json::json!({
-        "verify": what, "files": files.len(), "damages": total, "found": total, "by_kind": harmed,
+        "verify": what, "seed": seed, "commit": commit, "files": files.len(), "damages": total, "found": total, "by_kind": harmed,
     });
     println!("{line}");
 }
@@ -191,7 +193,7 @@ fn store_with_gaps_by_erasure_verifies_and_every_damage_of_it_is_found() {
     std::fs::write(&bundle, sound).unwrap();
     let files = files_of(&dir, &["log", "keys", "log-end.json"]);
     let done = every_harm_is_found(&dir, &files, 5);
-    say("store", &files, &done);
+    say("store", 5, &files, &done);
 }
 
 #[test]
@@ -203,7 +205,7 @@ fn every_damage_of_a_backup_is_found() {
     assert_sound(&dir);
     let files = files_of(&to, &["log", "small", "manifest.json"]);
     let done = every_harm_is_found(&to, &files, 6);
-    say("backup", &files, &done);
+    say("backup", 6, &files, &done);
 }
 
 #[test]
