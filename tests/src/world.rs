@@ -16,13 +16,13 @@ use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::record::{FieldEdit, FieldPath, Origin, RecordRoot, create, edit};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
 use qianmo_protocol::session::message::{FrameReader, Message};
-use qianmo_protocol::session::{Opening, Stay, Tally, Toward};
+use qianmo_protocol::session::{Opening, Shelf as _, Stay, Tally, Toward};
 use qianmo_protocol::time::{Month, UnixMillis};
-use qianmo_protocol::vector::{Selection, Stations};
+use qianmo_protocol::vector::{LogTrees as _, Selection, Stations};
 use qianmo_replica::disk::{Disk, MemoryDisk, RealDisk};
 use qianmo_replica::exchange::{Exchange, Output, Pump};
 use qianmo_replica::index::{Index, MemoryIndex, SledIndex};
-use qianmo_replica::replica::{HeldPart, Identity, JudgeReport, Replica, Role};
+use qianmo_replica::replica::{CODE_WAITS, HeldPart, Identity, JudgeReport, Replica, Role};
 use rand::RngCore as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
@@ -361,10 +361,12 @@ fn run(
                 exchange.after_sync(replica);
             }
             Pump::AwaitsJudge => {
-                let report = replica.judge().unwrap();
                 let receipts = match hub {
-                    Some(keys) => publish(replica, keys, (org, now), &report, exchange.stored()),
-                    None => Vec::new(),
+                    Some(keys) => judge_as_hub(replica, keys, (org, now), exchange.stored()),
+                    None => {
+                        replica.judge().unwrap();
+                        Vec::new()
+                    }
                 };
                 exchange.after_judge(replica, receipts);
             }
@@ -392,30 +394,78 @@ fn run(
     moved
 }
 
-/// What a hub does after judging: it publishes what is held, and gives a receipt.
-pub fn publish(
+/// What a hub does with a turn: it judges, publishes what is held, and gives a receipt.
+pub fn judge_as_hub(
+    replica: &mut Replica,
+    keys: (&SigningKey, HubId, Epoch),
+    (org, now): (&OrgId, UnixMillis),
+    stored: &[(PackHash, u64)],
+) -> Vec<SignedReceipt> {
+    let report = judge_and_publish(replica, keys, (org, now));
+    receipts(replica, keys, org, &report, stored)
+}
+
+/// Judges and publishes what is held, then judges what waited for that.
+fn judge_and_publish(
     replica: &mut Replica,
     (signing, id, epoch): (&SigningKey, HubId, Epoch),
     (org, now): (&OrgId, UnixMillis),
+) -> JudgeReport {
+    let mut whole = JudgeReport::default();
+    loop {
+        let report = replica.judge().unwrap();
+        for held in &report.held {
+            let carrier = match held.part {
+                HeldPart::Content => Carrier::Content,
+                HeldPart::Carrier => Carrier::Pack(held.pack),
+            };
+            let scope = QuarantineScope::Change { change: held.change, carrier };
+            let decision = Decision::Quarantine { scope, code: held.code };
+            let entry = replica.control().draft(Signer::Hub(id), epoch, now, decision);
+            replica.adopt(vec![SignedEntry::sign(org, signing, entry).unwrap()]).unwrap();
+            replica.sync().unwrap();
+        }
+        whole.judged.extend(report.judged);
+        whole.held.extend(report.held);
+        if !report.more {
+            return whole;
+        }
+    }
+}
+
+/// The receipt for a turn, as the hub gives it: it names what is held and what waits, and no pack that is not judged.
+fn receipts(
+    replica: &Replica,
+    (signing, hub, epoch): (&SigningKey, HubId, Epoch),
+    org: &OrgId,
     report: &JudgeReport,
     stored: &[(PackHash, u64)],
 ) -> Vec<SignedReceipt> {
-    for held in &report.held {
-        let carrier = match held.part {
-            HeldPart::Content => Carrier::Content,
-            HeldPart::Carrier => Carrier::Pack(held.pack),
-        };
-        let scope = QuarantineScope::Change { change: held.change, carrier };
-        let decision = Decision::Quarantine { scope, code: held.code };
-        let entry = replica.control().draft(Signer::Hub(id), epoch, now, decision);
-        replica.adopt(vec![SignedEntry::sign(org, signing, entry).unwrap()]).unwrap();
-        replica.sync().unwrap();
+    let now: BTreeMap<PackHash, LogbookName> =
+        report.judged.iter().map(|(name, pack, _)| (*pack, name.clone())).collect();
+    let (mut packs, mut held) = (BTreeSet::new(), BTreeSet::new());
+    for (pack, _) in stored {
+        let elsewhere = || replica.logbooks().into_iter().find(|name| replica.node(name, pack).is_some());
+        let Some(name) = now.get(pack).cloned().or_else(elsewhere) else { continue };
+        packs.insert(*pack);
+        held.extend(report.held.iter().filter(|held| held.pack == *pack).map(|held| (held.change, held.code)));
+        if now.contains_key(pack) && !replica.has_waiting_changes() {
+            continue;
+        }
+        let fold = replica.control().fold();
+        for entry in replica.pack(&name, pack).unwrap().open().unwrap() {
+            let change = entry.hash();
+            let code = fold.content_quarantine(&change).or_else(|| fold.carrier_quarantine(&change, pack));
+            let waits = replica.is_change_waiting(&entry.doc(), &change).unwrap().then_some(CODE_WAITS);
+            held.extend(code.or(waits).map(|code| (change, code)));
+        }
     }
-    let Some(commit) = stored.iter().map(|(_, commit)| *commit).max() else { return Vec::new() };
-    let held: BTreeSet<_> = report.held.iter().map(|held| (held.change, held.code)).collect();
+    if packs.is_empty() {
+        return Vec::new();
+    }
     let verdict = if held.is_empty() { Verdict::Passed } else { Verdict::Held(held) };
-    let packs = stored.iter().map(|(hash, _)| *hash).collect();
-    vec![SignedReceipt::sign(org, signing, Receipt { hub: id, epoch, commit, packs, verdict }).unwrap()]
+    let commit = replica.durable_commit().0;
+    vec![SignedReceipt::sign(org, signing, Receipt { hub, epoch, commit, packs, verdict }).unwrap()]
 }
 
 impl Hub {

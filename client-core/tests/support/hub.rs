@@ -24,11 +24,12 @@ use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::session::message::{FrameReader, Message};
 use qianmo_protocol::session::{Access, Shelf as _, Taken, VERSIONS};
 use qianmo_protocol::time::UnixMillis;
+use qianmo_protocol::vector::LogTrees as _;
 use qianmo_protocol::wire::Wire as _;
 use qianmo_replica::disk::MemoryDisk;
 use qianmo_replica::exchange::{Exchange, Output, Pump};
 use qianmo_replica::index::MemoryIndex;
-use qianmo_replica::replica::{HeldPart, Identity, Replica, Role};
+use qianmo_replica::replica::{CODE_WAITS, HeldPart, Identity, Replica, Role};
 use tokio::sync::broadcast;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -201,18 +202,8 @@ impl Hub {
                     exchange.after_sync(&self.replica);
                 }
                 Pump::AwaitsJudge => {
-                    let report = self.replica.judge().unwrap();
-                    let mut held_changes = BTreeSet::new();
-                    for held in &report.held {
-                        let carrier = match held.part {
-                            HeldPart::Content => Carrier::Content,
-                            HeldPart::Carrier => Carrier::Pack(held.pack),
-                        };
-                        held_changes.insert((held.change, held.code));
-                        let scope = QuarantineScope::Change { change: held.change, carrier };
-                        self.decide(Decision::Quarantine { scope, code: held.code });
-                    }
-                    let receipts = self.receipts(exchange, held_changes);
+                    self.judge_and_publish();
+                    let receipts = self.receipts(exchange);
                     exchange.after_judge(&self.replica, receipts);
                 }
             }
@@ -236,19 +227,47 @@ impl Hub {
         (frames, is_gone)
     }
 
-    fn receipts(
-        &self,
-        exchange: &Exchange,
-        held: BTreeSet<(qianmo_protocol::ids::ChangeHash, u16)>,
-    ) -> Vec<SignedReceipt> {
-        let commit = exchange.stored().iter().map(|(_, commit)| *commit).max();
-        let receipt = |commit| {
-            let packs = exchange.stored().iter().map(|(hash, _)| *hash).collect();
-            let verdict = if held.is_empty() { Verdict::Passed } else { Verdict::Held(held) };
-            let receipt = Receipt { hub: self.id, epoch: self.epoch, commit, packs, verdict };
-            SignedReceipt::sign(&self.org, &self.signing, receipt).unwrap()
-        };
-        commit.map(receipt).into_iter().collect()
+    /// Judges, publishes what is held, and judges what waited for that.
+    fn judge_and_publish(&mut self) {
+        loop {
+            let report = self.replica.judge().unwrap();
+            for held in &report.held {
+                let carrier = match held.part {
+                    HeldPart::Content => Carrier::Content,
+                    HeldPart::Carrier => Carrier::Pack(held.pack),
+                };
+                let scope = QuarantineScope::Change { change: held.change, carrier };
+                self.decide(Decision::Quarantine { scope, code: held.code });
+            }
+            if !report.more {
+                return;
+            }
+        }
+    }
+
+    /// The receipt for a turn, as the hub gives it: it names what is held and what waits, and no pack that is not judged.
+    fn receipts(&self, exchange: &Exchange) -> Vec<SignedReceipt> {
+        let (replica, fold) = (&self.replica, self.replica.control().fold());
+        let (mut packs, mut held) = (BTreeSet::new(), BTreeSet::new());
+        for (pack, _) in exchange.stored() {
+            let Some(name) = replica.logbooks().into_iter().find(|name| replica.node(name, pack).is_some()) else {
+                continue;
+            };
+            packs.insert(*pack);
+            for entry in replica.pack(&name, pack).unwrap().open().unwrap() {
+                let change = entry.hash();
+                let code = fold.content_quarantine(&change).or_else(|| fold.carrier_quarantine(&change, pack));
+                let waits = replica.is_change_waiting(&entry.doc(), &change).unwrap().then_some(CODE_WAITS);
+                held.extend(code.or(waits).map(|code| (change, code)));
+            }
+        }
+        if packs.is_empty() {
+            return Vec::new();
+        }
+        let verdict = if held.is_empty() { Verdict::Passed } else { Verdict::Held(held) };
+        let commit = replica.durable_commit().0;
+        let receipt = Receipt { hub: self.id, epoch: self.epoch, commit, packs, verdict };
+        vec![SignedReceipt::sign(&self.org, &self.signing, receipt).unwrap()]
     }
 }
 

@@ -24,7 +24,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha20Rng;
 
 use super::script::{Script, piece};
-use crate::world::{NOW, Tablet, World, assert_same_states, june, open, publish};
+use crate::world::{NOW, Tablet, World, assert_same_states, judge_as_hub, june, open};
 
 /// Messages of one session that a script may send.
 const STEPS_MAX: usize = 48;
@@ -243,11 +243,13 @@ fn outputs(exchange: &mut Exchange, replica: &mut Replica, hub: Option<&HubSide<
                 exchange.after_sync(replica);
             }
             Pump::AwaitsJudge => {
-                let report = replica.judge().unwrap();
-                let receipts = hub.map_or_else(Vec::new, |hub| {
+                let receipts = if let Some(hub) = hub {
                     let keys = (hub.key, hub.id, hub.epoch);
-                    publish(replica, keys, (hub.org, hub.now), &report, exchange.stored())
-                });
+                    judge_as_hub(replica, keys, (hub.org, hub.now), exchange.stored())
+                } else {
+                    replica.judge().unwrap();
+                    Vec::new()
+                };
                 exchange.after_judge(replica, receipts);
             }
         }
