@@ -76,6 +76,16 @@ const fn content_words(code: u16) -> (Words, Words) {
         ),
         22 => (("改动的嵌套层数太深", "The change is nested too deeply"), REWRITE),
         30..=34 => (("改动的编号或署名不对", "The change is numbered or signed wrongly"), REWRITE),
+        35 => (
+            (
+                "同一个编号写了两次:这台设备的程序曾被复制",
+                "Two changes have one number: this device's program was copied while it ran",
+            ),
+            (
+                "内容已退回草稿,请核对后重新提交;并请管理员给其中一台设备重新登记",
+                "The values are back as a draft: check them and hand them in again; have one of the copies enrolled anew",
+            ),
+        ),
         40 | 41 => (("改动放错了记录或日志本", "The change came in the wrong record or logbook"), REWRITE),
         42 => (("记录的开头不完整", "The beginning of the record is not complete"), REWRITE),
         43 | 44 => (("审核意见的格式不对", "The review is not built as reviews are"), REWRITE),

@@ -69,7 +69,7 @@ mod write;
 
 pub use base::Base;
 pub use evict::{EvictError, EvictHold, Foreign};
-pub use judge::{CODE_MISPLACED, CODE_NOT_OWNER, CODE_WAITS, HeldChange, HeldPart, JudgeReport, Word};
+pub use judge::{CODE_MISPLACED, CODE_NOT_OWNER, CODE_TWIN, CODE_WAITS, HeldChange, HeldPart, JudgeReport, Word};
 pub use open::OpenReport;
 pub use packs::Taken;
 pub use parked::{PACKS_PARKED_PER_DEVICE_MAX, PACKS_PARKED_PER_LOGBOOK_MAX};

@@ -209,6 +209,7 @@ impl ContentFailure {
             Self::OpCounter { .. } => 32,
             Self::PersonMissing => 33,
             Self::Footer { .. } => 34,
+            // 35 is a replica's: two changes of one actor under one number.
             Self::WrongDocument { .. } => 40,
             Self::WrongLogbook { .. } => 41,
             Self::Root(_) => 42,

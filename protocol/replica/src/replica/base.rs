@@ -30,13 +30,13 @@ impl Replica {
     /// [`ReplicaError`] when the store cannot be read.
     pub fn base_of(&self, record: &DocId, version: &[ChangeHash]) -> Result<Base, ReplicaError> {
         let standing = self.standing_of(record)?;
+        let document = self.document(record)?;
         let mut base = Base::default();
         let mut heads = BTreeSet::new();
         let mut next: Vec<ChangeHash> = version.to_vec();
         while let Some(hash) = next.pop() {
             let found = standing.changes.get(&hash);
-            let passed = found.is_some_and(|change| change.is_admitted && change.row.content == rows::CONTENT_PASSED);
-            if passed {
+            if document.as_ref().is_some_and(|document| document.contains(&hash)) {
                 heads.insert(hash);
                 continue;
             }

@@ -13,11 +13,12 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use qianmo_protocol::change::RawChange;
+use qianmo_protocol::change::{ActorId, RawChange};
 use qianmo_protocol::control::{CarrierFacts, Written};
 use qianmo_protocol::gate::{ChangeFacts, DocumentRoot, Gate, JudgeError, Place};
 use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, LogbookName, PackHash};
 use qianmo_protocol::pack::Entry as PackEntry;
+use qianmo_protocol::record::DocumentError;
 use qianmo_protocol::review::{Provenance, ReviewKind};
 use qianmo_protocol::wire::Wire;
 
@@ -37,6 +38,9 @@ pub(crate) use later::Waits;
 pub const CODE_WAITS: u16 = u16::MAX;
 /// The pack is of another logbook than the document lives in.
 pub const CODE_MISPLACED: u16 = 271;
+/// Another change of the same actor has its number: the trace of a program that was copied while it ran. The first that the
+/// hub judges counts; until then a tablet shows neither. A code of the content, beside those of the gate.
+pub const CODE_TWIN: u16 = 35;
 /// The pack's device does not own the actor (R6).
 pub const CODE_NOT_OWNER: u16 = 270;
 
@@ -234,10 +238,12 @@ impl Replica {
             Err(JudgeError::Waiting { .. } | JudgeError::Closure(_)) => return Ok((CODE_WAITS, 0)),
         };
         let carrier = self.judge_carrier(bench, change, &doc, &facts)?;
-        if carrier == 0 && gate.admit(change).is_err() {
-            return Ok((CODE_WAITS, 0));
+        let admitted = if carrier == 0 { gate.admit(change) } else { Ok(()) };
+        match admitted {
+            Ok(()) => Ok((CONTENT_PASSED, carrier)),
+            Err(DocumentError::ActorTwice { .. }) => Ok((CODE_TWIN, 0)),
+            Err(_) => Ok((CODE_WAITS, 0)),
         }
-        Ok((CONTENT_PASSED, carrier))
     }
 
     fn judge_carrier(
@@ -322,12 +328,36 @@ impl Replica {
             return Ok(Gate::for_document(place, []).ok());
         }
         for overruled in [Overruled::With, Overruled::Without] {
-            let admitted = self.admitted_changes(&place.doc, name, overruled)?;
-            if let Ok(gate) = Gate::for_document(place, admitted) {
+            let build = |admitted| Gate::for_document(place, admitted);
+            if let Some(gate) = self.built(&place.doc, name, overruled, build)? {
                 return Ok(Some(gate));
             }
         }
         Ok(None)
+    }
+
+    /// What is built of the changes of a document that passed, without those of which two stand under one number of an actor:
+    /// they are held until the hub has ordered them.
+    pub(super) fn built<T>(
+        &self,
+        doc: &DocId,
+        name: &LogbookName,
+        overruled: Overruled,
+        build: impl Fn(Vec<RawChange>) -> Result<T, DocumentError>,
+    ) -> Result<Option<T>, ReplicaError> {
+        let mut twins: BTreeSet<(ActorId, u64)> = BTreeSet::new();
+        loop {
+            let mut changes = self.admitted_changes(doc, name, overruled)?;
+            if !twins.is_empty() {
+                changes.retain(|change| !twins.contains(&(change.head().actor, change.head().seq)));
+                retain_closed(&mut changes);
+            }
+            match build(changes) {
+                Ok(built) => return Ok(Some(built)),
+                Err(DocumentError::ActorTwice { actor, seq, .. }) if twins.insert((actor, seq)) => {}
+                Err(_) => return Ok(None),
+            }
+        }
     }
 
     /// Changes of a document that passed everything, here and by the control log; and those that failed only here, while
@@ -355,6 +385,8 @@ impl Replica {
         for (hash, change) in standing.changes.iter().filter(|(_, change)| change.is_admitted) {
             let is_fit = match change.row.content {
                 CONTENT_PASSED => true,
+                // A tablet's gate met it second, which means nothing; on the hub the first one counts.
+                CODE_TWIN if self.identity.role == Role::Tablet => true,
                 CODE_WAITS => false,
                 _ => overruled == Overruled::With && self.is_overruled(hash, &change.row)?,
             };
@@ -376,6 +408,18 @@ impl Replica {
             });
         }
         Ok(fit)
+    }
+}
+
+/// Leaves only changes whose whole history is among them.
+fn retain_closed(changes: &mut Vec<RawChange>) {
+    loop {
+        let here: BTreeSet<ChangeHash> = changes.iter().map(RawChange::hash).collect();
+        let before = changes.len();
+        changes.retain(|change| change.head().deps.iter().all(|dep| here.contains(dep)));
+        if changes.len() == before {
+            return;
+        }
     }
 }
 

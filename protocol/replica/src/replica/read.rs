@@ -10,7 +10,7 @@ use qianmo_protocol::time::Month;
 
 use super::absorb::Standing;
 use super::judge::Overruled;
-use super::{CODE_WAITS, Delivery, Replica, ReplicaError, ReviewView};
+use super::{CODE_TWIN, CODE_WAITS, Delivery, Replica, ReplicaError, ReviewView};
 use crate::overlay::decode;
 use crate::rows::{self, CONTENT_PASSED, ChangePlace, DocKind, DocRow, PackRow, Unreadable};
 
@@ -103,8 +103,7 @@ impl Replica {
             return Ok(None);
         }
         for overruled in [Overruled::With, Overruled::Without] {
-            let changes = self.admitted_changes(record, &row.logbook, overruled)?;
-            if let Ok(document) = Document::from_changes(changes) {
+            if let Some(document) = self.built(record, &row.logbook, overruled, Document::from_changes)? {
                 return Ok(Some(document));
             }
         }
@@ -182,12 +181,14 @@ impl Replica {
         let standing = self.standing_of(record)?;
         let mut detail =
             RecordDetail { row, history, reviews, held: Vec::new(), held_here: Vec::new(), unshown: Vec::new() };
+        let has_twins = standing.changes.values().any(|change| change.row.content == CODE_TWIN && change.is_admitted);
         for (hash, change) in &standing.changes {
             if !change.is_admitted {
                 detail.held.push((*hash, self.held_code(&standing, hash)?));
             } else if !document.contains(hash) {
                 match self.own_failure(&standing, hash)? {
                     Some(code) => detail.held_here.push((*hash, code)),
+                    None if has_twins => detail.held_here.push((*hash, CODE_TWIN)),
                     None => detail.unshown.push(*hash),
                 }
             }

@@ -17,9 +17,10 @@ use qianmo_protocol::change::RawChange;
 use qianmo_protocol::control::Written;
 use qianmo_protocol::gate::{ChangeFacts, Gate, JudgeError, Place};
 use qianmo_protocol::ids::{ChangeHash, DocId, LogbookName, PackHash};
+use qianmo_protocol::record::DocumentError;
 use qianmo_protocol::wire::Wire;
 
-use super::{Bench, CODE_WAITS, JudgeReport, Overruled, Payload, Replica, ReplicaError, written};
+use super::{Bench, CODE_TWIN, CODE_WAITS, JudgeReport, Overruled, Payload, Replica, ReplicaError, written};
 use crate::frames::{Finding, VerdictFrame};
 use crate::pack_log::{FrameKind, FramePointer};
 use crate::rows::{self, CONTENT_PASSED, ChangePlace, ChangeRow, DocRow, NamedPack, PackRow};
@@ -80,7 +81,7 @@ impl Replica {
             self.index.put_raw(waiting_key(doc, change), Vec::new());
             self.waits.all.insert(*doc);
             self.waits.due.insert(*doc);
-        } else if content != CONTENT_PASSED {
+        } else if !matches!(content, CONTENT_PASSED | CODE_TWIN) {
             self.index.put_raw(rows::failed_here(doc, change), Vec::new());
         }
     }
@@ -162,9 +163,15 @@ impl Replica {
             let change = change.unshared();
             match gate.judge(&change) {
                 Ok(admitted) => {
-                    let findings = self.judge_carriers(&name, (doc, &change), &admitted.facts)?;
-                    if findings.iter().any(|(_, finding)| finding.carrier == 0) && gate.admit(&change).is_err() {
-                        continue;
+                    let mut findings = self.judge_carriers(&name, (doc, &change), &admitted.facts)?;
+                    if findings.iter().any(|(_, finding)| finding.carrier == 0) {
+                        match gate.admit(&change) {
+                            Ok(()) => {}
+                            Err(DocumentError::ActorTwice { .. }) => {
+                                findings.iter_mut().for_each(|(_, finding)| finding.content = CODE_TWIN);
+                            }
+                            Err(_) => continue,
+                        }
                     }
                     for (pack, finding) in findings {
                         self.report_again(&name, &pack, &finding, report)?;
