@@ -241,6 +241,9 @@ pub enum ReadError {
         /// What was given.
         text: String,
     },
+    /// The hub decided something that this version cannot read and must not ignore (A4).
+    #[error("the hub decided something that this version cannot read: update the app; uploading goes on")]
+    MustUpdate,
     /// The store failed.
     #[error("the record store failed")]
     Store(#[source] StoreFailure),

@@ -68,8 +68,8 @@ impl UpdateNeed {
                 ),
             ),
             Self::UnknownDecision => Label::new(
-                "管理端有新的规定,这个版本读不懂:请升级应用;上传照常",
-                "the hub decided something this version cannot read: update the app; uploading goes on",
+                "管理端有新的规定,这个版本读不懂,记录暂不显示:请升级应用;写和上传照常",
+                "the hub decided something this version cannot read, so records are not shown: update the app; writing and uploading go on",
             ),
         }
     }

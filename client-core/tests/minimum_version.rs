@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use hub::{World, visit};
 use qianmo_client_core::{
-    ClientConfig, Connectivity, Delivery, FieldClient, RecordId, Schedule, SyncPhase, UpdateNeed,
+    ClientConfig, Connectivity, Delivery, FieldClient, ReadError, RecordFilter, RecordId, Schedule, SyncPhase,
+    UpdateNeed,
 };
 use qianmo_protocol::control::{Decision, Role};
 use qianmo_protocol::session::VERSIONS;
@@ -116,4 +117,26 @@ async fn watching_program_that_becomes_too_old_is_not_halted_and_goes_on_uploadi
     until("it rests", || tablet.status().phase == SyncPhase::Idle).await;
     assert!(world.dials.load(Ordering::Relaxed) - dials <= 2, "it does not dial over and over to watch");
     assert!(tablet.status().next_try_ms.is_some(), "and comes again by itself");
+}
+
+/// What stands here may be erased or held by a decision this version cannot read: it shows nothing, and sends what it has.
+#[tokio::test]
+async fn decision_that_cannot_be_read_and_is_critical_stops_reading_and_never_uploading() {
+    let (world, dir) = (World::new(), folder());
+    let tablet = world.enrolled(dir.path(), "P01", Role::Technician).await;
+    let before = tablet.create(visit("以前的")).await.unwrap();
+    let unknown = |critical| Decision::Unknown { kind: 999, critical, body: vec![1, 2, 3] };
+    world.hub().decide(unknown(false));
+    assert!(tablet.sync_now(TIME).await.unwrap().complete);
+    assert!(tablet.record(before).unwrap().is_some(), "one that is not critical is stored");
+    world.hub().decide(unknown(true));
+    assert!(tablet.sync_now(TIME).await.unwrap().complete);
+    assert_eq!(tablet.status().update, Some(UpdateNeed::UnknownDecision));
+    assert_eq!(tablet.record(before), Err(ReadError::MustUpdate));
+    assert_eq!(tablet.records(RecordFilter::default()), Err(ReadError::MustUpdate));
+    tablet.create(visit("照样写")).await.unwrap();
+    let report = tablet.sync_now(TIME).await.unwrap();
+    assert!(report.complete && report.acknowledged == 1, "{report:?}");
+    assert_eq!(tablet.diagnostics().unwrap().unreceipted, 0);
+    assert_eq!(world.hub().replica.count_records(&Default::default()).unwrap(), 2);
 }

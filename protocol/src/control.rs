@@ -77,3 +77,31 @@ pub const ADOPT_ENTRIES_MAX: usize = 500;
 pub const CONTROL_WAITING_MAX: usize = 4_096;
 /// Most entries kept aside whose signer no known entry names yet.
 pub const CONTROL_UNVERIFIED_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::fold::Fold;
+    use super::{Admission, Enrolment};
+    use crate::ids::{Code, DeviceId, EntryHash, Epoch, LogbookName, OrgId};
+
+    /// Two keys that were ground to one id: nobody can say which is the honest one, so both have to enrol anew (A15).
+    #[test]
+    fn device_id_with_two_keys_is_refused_for_both() {
+        let mut fold = Fold::new(OrgId([1; 16]));
+        let (device, person) = (DeviceId([2; 8]), Code::new("P01").unwrap());
+        for key in [3, 4] {
+            let persons = BTreeSet::from([person.clone()]);
+            let enrolment = Enrolment { key: [key; 32], persons, station: Code::new("ST01").unwrap(), replaces: None };
+            let rank = (u64::from(key), EntryHash([key; 32]));
+            fold.devices.entry(device).or_default().enrol(rank, &enrolment, false);
+            let is_refused = fold.may_connect(&device, &Epoch([9; 16])) == Admission::Refused;
+            assert_eq!(is_refused, key == 4);
+        }
+        let known = fold.device(&device).unwrap();
+        assert!(known.has_two_keys() && known.key().is_none() && !known.has_person(&person));
+        assert!(!fold.may_read(&device, &LogbookName::OrgDirectory));
+        assert_eq!(fold.owners_of(&device), BTreeSet::from([device]));
+    }
+}

@@ -37,11 +37,19 @@ fn code(what: &'static str, text: Option<&String>) -> Result<Option<Code>, ReadE
 }
 
 impl Owner {
+    /// A decision that this version cannot read and must not ignore stops reading: what stands here may be erased, held or
+    /// no longer this person's to see. Writing and uploading go on (A4).
+    fn readable(&self) -> Result<(), ReadError> {
+        if self.replica.control().fold().must_update() { Err(ReadError::MustUpdate) } else { Ok(()) }
+    }
+
     pub(crate) fn record(&self, record: RecordId) -> Result<Option<RecordView>, ReadError> {
+        self.readable()?;
         Ok(self.replica.record(&record.0)?.map(|detail| views::detail(&detail)))
     }
 
     pub(crate) fn records(&self, filter: &RecordFilter) -> Result<RecordPage, ReadError> {
+        self.readable()?;
         let wrong = |what, text: &str| ReadError::Code { what, text: text.to_owned() };
         let month = match &filter.month {
             Some(text) => Some(Month::parse(text).ok_or_else(|| wrong("month (YYYY-MM)", text))?),
@@ -73,12 +81,14 @@ impl Owner {
     }
 
     pub(crate) fn conflicts(&self, record: RecordId) -> Result<Vec<FieldConflict>, ReadError> {
+        self.readable()?;
         let Some(row) = self.replica.record_row(&record.0)? else { return Ok(Vec::new()) };
         let version = RecordVersion::of(&row.heads);
         Ok(row.conflicts.iter().map(|conflict| views::conflict(conflict, &version)).collect())
     }
 
     pub(crate) fn reviews(&self, record: RecordId) -> Result<Vec<ReviewView>, ReadError> {
+        self.readable()?;
         Ok(self.replica.reviews(&record.0)?.iter().map(views::review).collect())
     }
 

@@ -208,6 +208,9 @@ pub(crate) fn of_read(error: &ReadError, messages: Messages) -> Told {
             let arguments = [("text", text.as_str().into()), ("what", (*what).into())];
             Told::new(Exit::Usage, messages.with("error-code", &arguments)).next(messages.text("next-code"))
         }
+        ReadError::MustUpdate => {
+            Told::new(Exit::Rejected, messages.text("error-must-update")).next(messages.text("next-must-update"))
+        }
         ReadError::Store(_) => store(error, messages),
         ReadError::Closed => closed(messages),
     }
