@@ -322,6 +322,52 @@ fn every_document_has_one_title() {
     none(&faults);
 }
 
+/// The schedules of the protocol's rules, each with the tests that play it.
+#[test]
+fn every_schedule_names_tests_that_exist() {
+    let text = read("docs/reliability.md");
+    let section = text.split("\n## ").find(|section| section.starts_with("Schedules")).unwrap_or_default();
+    let known = test_names();
+    let mut faults = Vec::new();
+    let mut rules = BTreeSet::new();
+    for line in section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| rule")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [rule, schedule, tests] = cells.as_slice() else {
+            faults.push(format!("docs/reliability.md: {line:?} has not three cells"));
+            continue;
+        };
+        rules.insert((*rule).to_owned());
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() {
+            faults.push(format!("docs/reliability.md: {rule}, {schedule}: no test plays it"));
+        }
+        let missing = named.into_iter().filter(|name| !known.contains(*name));
+        faults.extend(missing.map(|name| format!("docs/reliability.md: {rule}: there is no test {name}")));
+    }
+    let wanted = (1..=15).map(|number| format!("A{number}")).chain(["B".to_owned()]);
+    let without = wanted.filter(|rule| !rules.contains(rule));
+    faults.extend(without.map(|rule| format!("docs/reliability.md: no schedule of rule {rule}")));
+    none(&faults);
+}
+
+/// The name of every test in the tree: a function that follows `#[test]` or its like, or a property.
+fn test_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for path in files(".rs") {
+        let text = read(&path);
+        let mut is_next = false;
+        for line in text.lines().map(str::trim) {
+            is_next |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            let function = line.strip_prefix("fn ").or_else(|| line.strip_prefix("async fn "));
+            if let Some(name) = function.filter(|_| is_next).and_then(|rest| rest.split('(').next()) {
+                names.insert(name.to_owned());
+                is_next = false;
+            }
+        }
+    }
+    names
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     let mut faults = Vec::new();

@@ -98,9 +98,9 @@ pub(crate) fn quarantines(world: &World) -> Vec<(QuarantineScope, u16)> {
     let control = world.core.replica().control();
     let decisions = control.iter().map(|(_, entry)| entry.content().decision.clone());
     decisions
-        .filter_map(|decision| match decision {
-            Decision::Quarantine { scope, code } => Some((scope, code)),
-            _ => None,
+        .filter_map(|decision| {
+            let Decision::Quarantine { scope, code } = decision else { return None };
+            Some((scope, code))
         })
         .collect()
 }
