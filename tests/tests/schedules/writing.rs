@@ -12,7 +12,7 @@ use qianmo_replica::index::MemoryIndex;
 use qianmo_replica::pack_log::{FrameKind, ScanFrom};
 use qianmo_replica::replica::{Identity, Replica, Role};
 
-use crate::meeting::{content, meet_beside_the_hub, seal};
+use crate::meeting::{content, meet_beside_the_hub, seal, text};
 use crate::world::{CountingDisk, Tablet, World, assert_same_states, june};
 
 #[test]
@@ -68,7 +68,9 @@ fn two_changes_of_one_actor_and_number_are_held_until_the_hub_orders_them() {
     meet_beside_the_hub(&mut world, &mut clone, &mut tablet_x);
     meet_beside_the_hub(&mut world, &mut tablet_a, &mut tablet_y);
     assert_same_states(&[&tablet_x.replica, &tablet_y.replica]);
-    assert_eq!(content(&tablet_x.replica, &doc), content(&tablet_y.replica, &doc), "neither order shows more");
+    for witness in [&tablet_x, &tablet_y] {
+        assert_eq!(content(&witness.replica, &doc), text("原文"), "neither is shown, and what was before them is");
+    }
     for _ in 0..2 {
         for tablet in [&mut tablet_x, &mut clone, &mut tablet_a, &mut tablet_y] {
             assert!(world.meet(tablet).states_differ.is_empty());
