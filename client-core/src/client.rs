@@ -18,6 +18,7 @@ use crate::draft::{
     ConflictChoice, Decision, DraftInput, DraftView, FieldEdit, ImportRights, ImportedRecord, RecordDraft, ReviewNotes,
     WithdrawReason,
 };
+use crate::draws::Draws;
 use crate::driver::{self, Request, Surroundings};
 use crate::error::{CloseError, EnrollError, OpenError, ReadError, StoreFailure, SyncError, WriteError};
 use crate::event::EventStream;
@@ -97,6 +98,7 @@ impl FieldClient {
             clock: Arc::clone(&clock),
             forms: Arc::clone(&forms),
             shared: Arc::clone(&shared),
+            draws: Draws::System,
             news: Arc::new(news),
         };
         let owner = OwnerHandle::start(setup).await?;

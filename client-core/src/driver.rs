@@ -18,6 +18,8 @@
 mod enrolling;
 mod failure;
 mod session;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -40,6 +40,7 @@ mod client;
 pub mod codes;
 mod config;
 mod draft;
+mod draws;
 mod driver;
 mod engine;
 pub mod enroll;
@@ -62,6 +63,8 @@ pub use draft::{
     ConflictChoice, Decision, DraftInput, DraftView, FieldEdit, FieldValue, ImportRights, ImportedRecord,
     ImportedState, Keep, RecordDraft, ReviewNotes, WithdrawReason,
 };
+#[cfg(feature = "simulation")]
+pub use driver::simulation;
 pub use error::{
     CloseError, EnrollError, FieldFault, OpenError, ReadError, StoreFailure, SyncError, TicketRefusal, WriteError,
 };

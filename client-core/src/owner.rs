@@ -39,7 +39,7 @@ use tokio::sync::{Semaphore, broadcast, oneshot};
 
 use qianmo_forms::FormSet;
 use qianmo_protocol::change::ActorId;
-use qianmo_protocol::ids::{DocId, LogbookName, PackHash, PersonCode};
+use qianmo_protocol::ids::{DocId, Epoch, LogbookName, PackHash, PersonCode};
 use qianmo_protocol::session::VERSIONS;
 use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::replica::{Delivery, Notice, Replica, ReplicaError};
@@ -47,6 +47,7 @@ use rand::RngCore as _;
 
 use crate::calendar::Clock;
 use crate::config::ClientConfig;
+use crate::draws::Draws;
 use crate::error::{OpenError, StoreFailure};
 use crate::event::{EVENTS_MAX, Event};
 use crate::identity::Identity;
@@ -54,6 +55,8 @@ use crate::names::RecordId;
 use crate::status::{CopiedNotice, SyncStatus, UpdateNeed};
 
 pub(crate) use bundle::Contents;
+#[cfg(feature = "simulation")]
+pub(crate) use open::{Parts, assemble};
 pub(crate) use session::{Harvest, SessionFailure, Step};
 
 /// Works that share one fdatasync.
@@ -125,6 +128,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Clock,
     pub(crate) forms: Arc<FormSet>,
     pub(crate) shared: Arc<Shared>,
+    /// Where actors and ids are drawn from.
+    pub(crate) draws: Draws,
     /// Called when something was saved.
     pub(crate) news: Arc<dyn Fn() + Send + Sync>,
 }
@@ -303,6 +308,8 @@ pub(crate) struct Owner {
     drafts: BTreeSet<[u8; 8]>,
     waiting: BTreeSet<DocId>,
     held: BTreeMap<DocId, u16>,
+    /// The epoch in which what waits was counted.
+    counted_in: Option<Epoch>,
     repairs: Vec<String>,
     house: erase::House,
 }
@@ -351,8 +358,31 @@ impl Owner {
         }
     }
 
+    /// What is to happen when the present batch is durable.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn when_durable(&mut self, then: impl FnOnce(Result<(), StoreFailure>) + Send + 'static) {
+        self.completions.push(Box::new(then));
+    }
+
+    /// Writes changes as they are.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn write_raw(
+        &mut self,
+        logbook: &LogbookName,
+        changes: &[(DocId, qianmo_protocol::record::AuthoredChange)],
+    ) -> Result<(), crate::error::WriteError> {
+        self.replica.write(logbook, changes, None)?;
+        Ok(())
+    }
+
+    /// What it holds.
+    #[cfg(feature = "simulation")]
+    pub(crate) const fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
     /// Makes what the batch wrote durable, then answers.
-    fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         if self.completions.0.is_empty() && !self.replica.has_unsynced() {
             return;
         }
@@ -391,6 +421,14 @@ impl Owner {
             // Something of ours may be held now: its actors must not go on as if it stood.
             self.actors.clear();
             self.house.control_news();
+        }
+        let epoch = self.replica.newest_beacon().map(|beacon| beacon.epoch);
+        if epoch != self.counted_in {
+            // Other receipts count now than before, and no record was touched by that (A5).
+            self.counted_in = epoch;
+            self.recount()?;
+        } else if control_news {
+            records.extend(&self.waiting);
         }
         for record in &records {
             let is_ours = written.contains(record) || self.waiting.contains(record) || self.held.contains_key(record);
@@ -515,9 +553,9 @@ impl Owner {
     }
 
     /// A fresh actor: random, never kept anywhere but here.
-    fn fresh_actor() -> ActorId {
+    fn fresh_actor(&self) -> ActorId {
         let mut actor = [0; 16];
-        rand::rng().fill_bytes(&mut actor);
+        self.setup.draws.clone().fill_bytes(&mut actor);
         ActorId(actor)
     }
 

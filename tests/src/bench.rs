@@ -42,7 +42,9 @@ impl<'a> Lines<'a> {
     }
 }
 
-pub(crate) fn commit() -> String {
+/// The commit of the tree, marked when something is not committed.
+#[must_use]
+pub fn commit() -> String {
     let arguments = ["describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"];
     let output = Command::new("git").args(arguments).output();
     let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);

@@ -16,5 +16,6 @@ pub mod crash;
 pub mod fuzz;
 pub mod fuzz_driver;
 pub mod loopback;
+pub mod sim;
 pub mod workload;
 pub mod world;

@@ -62,7 +62,7 @@ pub(super) struct Ended {
 
 /// How the conversation ended, when it ended regularly.
 #[derive(Debug, Clone, Copy)]
-enum Parting {
+pub(super) enum Parting {
     /// Nothing was left, or the driver said so.
     Ours,
     /// The hub left; `finished` says whether nothing was left then.
@@ -130,7 +130,7 @@ async fn connect(
 }
 
 /// What the engine and the app hear of a session.
-fn judge(
+pub(super) fn judge(
     outcome: Result<Parting, Trouble>,
     harvest: Result<Result<Harvest, SessionFailure>, Gone>,
     patience: Duration,

@@ -50,7 +50,7 @@ impl Owner {
     pub(crate) fn bundle_contents(&mut self, to: BundleTo, what: &BundleScope) -> Result<Contents, BundleError> {
         let identity = self.identity.clone().ok_or(BundleError::NotEnrolled)?;
         self.commit();
-        self.replica.seal(self.now(), PACK_LEVEL, &mut rand::rng())?;
+        self.replica.seal(self.now(), PACK_LEVEL, &mut self.setup.draws.clone())?;
         self.replica.sync()?;
         self.after_sync(&BTreeSet::new())?;
         let (to, hub_key) = match to {

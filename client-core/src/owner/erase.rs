@@ -52,7 +52,7 @@ impl House {
 
 impl Owner {
     /// Rewrites the log if that is due and nobody waits.
-    pub(super) fn keep_house(&mut self) {
+    pub(crate) fn keep_house(&mut self) {
         let is_in_a_turn = self.session.as_ref().is_some_and(|session| !session.is_idle());
         let bytes = self.replica.log_stats().durable_bytes;
         if is_in_a_turn || !(self.house.has_control_news || bytes >= self.house.look_at_bytes) {

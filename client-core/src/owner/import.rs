@@ -105,8 +105,8 @@ impl Owner {
             None => self.enrolled()?.station.clone(),
         };
         let logbook = self.home(form, &station, draft.month.as_deref())?;
-        let stored = answers::import(form, &draft.fields, self.today(), &mut rand::rng())?;
-        let origin = Origin { actor: Self::fresh_actor(), person: person.clone(), time: self.now() };
+        let stored = answers::import(form, &draft.fields, self.today(), &mut self.setup.draws.clone())?;
+        let origin = Origin { actor: self.fresh_actor(), person: person.clone(), time: self.now() };
         let root = RecordRoot {
             form: code("form", form.id())?,
             form_version: form.version(),
@@ -137,7 +137,7 @@ impl Owner {
         kind: ReviewKind,
         provenance: Provenance,
     ) -> Result<(DocId, AuthoredChange), WriteError> {
-        let origin = Origin { actor: Self::fresh_actor(), person: person.clone(), time: self.now() };
+        let origin = Origin { actor: self.fresh_actor(), person: person.clone(), time: self.now() };
         let event = ReviewEvent {
             record,
             logbook: logbook.id(&self.replica.org()),

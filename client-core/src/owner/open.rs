@@ -6,9 +6,8 @@ use std::path::Path;
 use qianmo_protocol::control::SignedEntry;
 use qianmo_protocol::ids::{Code, DeviceId};
 use qianmo_protocol::wire::{Reader, Wire as _, Writer};
-use qianmo_replica::disk::DiskOpenError;
-use qianmo_replica::disk::RealDisk;
-use qianmo_replica::index::{IndexOpen, SledIndex};
+use qianmo_replica::disk::{Disk, DiskOpenError, RealDisk};
+use qianmo_replica::index::{Index, IndexOpen, SledIndex};
 use qianmo_replica::replica::{Identity as StoreIdentity, Notice, OpenReport, Replica, ReplicaError, Role};
 
 use super::session::LAST_SUCCESS_KEY;
@@ -48,9 +47,25 @@ pub(super) fn open(setup: &Setup, fate: IndexFate) -> Result<Owner, OpenError> {
         IndexOpen::Opened | IndexOpen::Created => {}
         IndexOpen::Rebuilt { reason } => repairs.push(format!("the index was built anew: {reason}")),
     }
-    let (replica, report) =
-        Replica::open(Box::new(disk), Box::new(index), store_identity(identity.as_ref()), &mut rand::rng())
-            .map_err(|error| store_failed(&error))?;
+    let parts = Parts { disk: Box::new(disk), index: Box::new(index), identity, repairs };
+    assemble(setup, parts)
+}
+
+/// What a store is made of, wherever it is kept.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) disk: Box<dyn Disk>,
+    pub(crate) index: Box<dyn Index>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) repairs: Vec<String>,
+}
+
+/// Opens a store on its parts.
+pub(crate) fn assemble(setup: &Setup, parts: Parts) -> Result<Owner, OpenError> {
+    let Parts { disk, index, identity, mut repairs } = parts;
+    let who = store_identity(identity.as_ref());
+    let opened = Replica::open(disk, index, who, &mut setup.draws.clone());
+    let (replica, report) = opened.map_err(|error| store_failed(&error))?;
     repairs.extend(repairs_of(&report));
     let mut owner = Owner {
         setup: setup.clone(),
@@ -66,6 +81,7 @@ pub(super) fn open(setup: &Setup, fate: IndexFate) -> Result<Owner, OpenError> {
         drafts: std::collections::BTreeSet::new(),
         waiting: std::collections::BTreeSet::new(),
         held: std::collections::BTreeMap::new(),
+        counted_in: None,
         repairs,
         house: super::erase::House::new(),
     };
@@ -160,6 +176,7 @@ impl Owner {
             status.erased = erased;
             status.last_success_ms = last_success.map(i64::from_be_bytes).or(status.last_success_ms);
         });
+        self.counted_in = self.replica.newest_beacon().map(|beacon| beacon.epoch);
         self.recount()?;
         self.publish();
         for repair in &self.repairs {

@@ -52,7 +52,7 @@ impl Owner {
         seen: BTreeSet<DocId>,
         words: Words,
     ) -> Result<(DocId, AuthoredChange), WriteError> {
-        let origin = Origin { actor: Self::fresh_actor(), person: about.person.clone(), time: self.now() };
+        let origin = Origin { actor: self.fresh_actor(), person: about.person.clone(), time: self.now() };
         let event = ReviewEvent {
             record: about.record,
             logbook: about.logbook.id(&self.replica.org()),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_protocol::control::{Fold, Role, Scope};
-use qianmo_protocol::ids::{DeviceId, LogbookName, StationCode};
+use qianmo_protocol::ids::{DeviceId, EntryHash, LogbookName, StationCode};
 use qianmo_protocol::time::Month;
 use qianmo_protocol::vector::{Selection, Stations};
 use qianmo_protocol::wire::{DecodeError, Reader, Wire, Writer};
@@ -74,21 +74,29 @@ pub(super) fn known_stations(fold: &Fold, held: &[LogbookName]) -> Vec<StationCo
     all.into_keys().collect()
 }
 
-/// What was asked, and what the hub agreed to: used again as long as the same is asked.
+/// What was asked, and what the hub agreed to: used again as long as the same is asked and nothing was decided since.
+///
+/// A hub gives less for what was decided: a role that was cut, a device that nobody has confirmed after a restore. Whatever
+/// may end that is decided, too, so with every decision the whole is asked for again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Agreement {
     pub(super) asked: Selection,
     pub(super) agreed: Selection,
+    /// The newest decision that was known.
+    pub(super) decided: Option<EntryHash>,
 }
 
 impl Wire for Agreement {
     fn write(&self, writer: &mut Writer) {
         self.asked.write(writer);
         self.agreed.write(writer);
+        writer.option(self.decided.as_ref(), |writer, entry| writer.raw(&entry.0));
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { asked: Selection::read(reader)?, agreed: Selection::read(reader)? })
+        let (asked, agreed) = (Selection::read(reader)?, Selection::read(reader)?);
+        let decided = reader.option("decided", |reader| Ok(EntryHash(reader.array("entry")?)))?;
+        Ok(Self { asked, agreed, decided })
     }
 }
 
@@ -113,7 +121,7 @@ mod tests {
     fn agreement_reads_back() {
         let all = Selection::everything();
         let less = Selection { stations: Stations::These([Code::new("ST01").unwrap()].into()), ..all.clone() };
-        let agreement = Agreement { asked: all, agreed: less };
+        let agreement = Agreement { asked: all, agreed: less, decided: Some(EntryHash([3; 32])) };
         assert_eq!(Agreement::decode(&agreement.encode()), Ok(agreement));
     }
 }

@@ -195,7 +195,7 @@ impl Owner {
     }
 
     fn seal(&mut self) -> Result<(), ReplicaError> {
-        self.replica.seal(self.now(), PACK_LEVEL, &mut rand::rng())?;
+        self.replica.seal(self.now(), PACK_LEVEL, &mut self.setup.draws.clone())?;
         let refused = self.give_back_refused()?;
         self.replica.sync()?;
         self.after_sync(&BTreeSet::new())?;
@@ -230,7 +230,9 @@ impl Owner {
         };
         asked.without = self.evicted()?;
         let agreement = self.replica.meta(AGREED_KEY)?.and_then(|bytes| Agreement::decode(&bytes).ok());
-        let agreed = agreement.filter(|agreement| agreement.asked == asked).map(|agreement| agreement.agreed);
+        let decided = self.replica.control().position();
+        let stands = |agreement: &Agreement| agreement.asked == asked && agreement.decided == decided;
+        let agreed = agreement.filter(stands).map(|agreement| agreement.agreed);
         let selection = agreed.unwrap_or_else(|| asked.clone());
         let unreceipted = self.replica.unreceipted()?;
         let changed: BTreeSet<LogbookName> =
@@ -329,7 +331,8 @@ impl Owner {
                     session.refused.push(RefusedPack { pack, code: refuse.code.into() });
                 }
                 Output::Agreed(agreed) => {
-                    let agreement = Agreement { asked: session.asked.clone(), agreed };
+                    let decided = self.replica.control().position();
+                    let agreement = Agreement { asked: session.asked.clone(), agreed, decided };
                     self.replica.put_meta(AGREED_KEY, &agreement.encode())?;
                 }
                 Output::Epoch(hub, epoch) => {

@@ -154,8 +154,8 @@ impl Owner {
             None => self.enrolled()?.station.clone(),
         };
         let logbook = self.home(form, &station, given.month.as_deref())?;
-        let stored = answers::submit(form, &given.fields, self.today(), &mut rand::rng())?;
-        let origin = Origin { actor: Self::fresh_actor(), person: person.clone(), time: self.now() };
+        let stored = answers::submit(form, &given.fields, self.today(), &mut self.setup.draws.clone())?;
+        let origin = Origin { actor: self.fresh_actor(), person: person.clone(), time: self.now() };
         let root = RecordRoot {
             form: code("form", form.id())?,
             form_version: form.version(),
@@ -228,7 +228,7 @@ impl Owner {
         let gone = |_| WriteError::VersionGone { record };
         let view = document.view_at(&base.heads).map_err(gone)?;
         let form = self.form_of(document.root())?;
-        let edits = answers::edits(form, &view, edits, self.today(), &mut rand::rng())?;
+        let edits = answers::edits(form, &view, edits, self.today(), &mut self.setup.draws.clone())?;
         let write = |origin: &Origin| record::edit(&document, &base.heads, origin, &edits);
         let Some(change) = self.author(record.0, &person, write)? else { return Ok(()) };
         let state = self.replica.review_state(&record.0, &document.heads())?;
@@ -323,11 +323,11 @@ impl Owner {
     ) -> Result<Option<AuthoredChange>, WriteError> {
         let time = self.now();
         let known = self.actors.get(&(doc, person.clone())).copied();
-        let actor = known.unwrap_or_else(Self::fresh_actor);
+        let actor = known.unwrap_or_else(|| self.fresh_actor());
         let mut origin = Origin { actor, person: person.clone(), time };
         let mut written = write(&origin);
         if matches!(written, Err(AuthorError::ActorElsewhere | AuthorError::ActorOfAnother)) {
-            origin.actor = Self::fresh_actor();
+            origin.actor = self.fresh_actor();
             written = write(&origin);
         }
         let written = written.map_err(|error| not_authored(doc, &error))?;

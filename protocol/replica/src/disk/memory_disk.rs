@@ -138,6 +138,20 @@ impl MemoryDisk {
         self.state().changes
     }
 
+    /// How many changes wait for a sync. Those of which a sync failed wait for nothing any more.
+    #[must_use]
+    pub fn unsynced(&self) -> usize {
+        let state = self.state();
+        let files = state.names.values().filter_map(|file| state.files.get(file));
+        // A name that comes back after it was removed loses nothing, nor does one that is gone again.
+        let is_there = |change: &&NameChange| match change {
+            NameChange::Link { name, .. } | NameChange::Rename { to: name, .. } => state.names.contains_key(name),
+            NameChange::Unlink { .. } => false,
+        };
+        let names = state.pending_names.iter().filter(is_there);
+        files.map(MemoryFile::unsynced).sum::<usize>() + names.count()
+    }
+
     /// A file's content as reads show it.
     #[must_use]
     pub fn contents(&self, name: &str) -> Option<Vec<u8>> {

@@ -61,6 +61,11 @@ impl MemoryFile {
         &self.current
     }
 
+    /// Changes that no sync has covered yet.
+    pub(super) fn unsynced(&self) -> usize {
+        self.pending.iter().filter(|pending| !pending.is_lost).count()
+    }
+
     pub(super) fn read(&self, offset: usize, buffer: &mut [u8]) -> usize {
         let rest = self.current.get(offset..).unwrap_or_default();
         let count = rest.len().min(buffer.len());

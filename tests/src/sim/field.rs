@@ -1,0 +1,776 @@
+//! The tablets and their people: what they write, and what goes wrong with what they write on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use qianmo_client_core::simulation::{Hardware, Tablet, Who, doc_of, record_of, version_of};
+use qianmo_client_core::{
+    BundleScope, BundleTo, ClientConfig, ConflictChoice, Connectivity, Decision, DraftInput, FieldEdit, FieldPath,
+    FieldValue, Keep, RecordDraft, ReviewNotes, WithdrawReason, WriteError,
+};
+use qianmo_protocol::change::{RawChange, Scalar};
+use qianmo_protocol::ids::{ChangeHash, Code, DeviceId, DocId, LogbookName};
+use qianmo_protocol::record::{FieldConflict, ResolveList};
+use qianmo_protocol::review::{ReviewKind, Standing};
+use qianmo_protocol::time::UnixMillis;
+use qianmo_replica::disk::{DiskOperation, FaultTarget};
+use qianmo_replica::replica::Replica;
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngCore as _, SeedableRng as _};
+
+use super::coverage::State;
+use super::machines::{Machine, SharedIndex};
+use super::model::{Attempt, Made, MadeEvent};
+use super::office::LostBy;
+use super::plan::{Act, DAY, Fault, HOUR, MINUTE};
+use super::world::{BEGIN_MS, Event, World};
+
+/// Fields that people write.
+const FIELDS: [&str; 4] = ["content", "advice", "remark", "technology_text"];
+/// Images kept of a tablet.
+const IMAGES_MAX: usize = 3;
+
+/// What a tablet's clock shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockState {
+    /// The time, give or take some milliseconds.
+    Off(i64),
+    /// A clock without a battery: it begins at 1970 when the tablet does.
+    Dead,
+    /// Years ahead.
+    Ahead,
+}
+
+/// An old image of a tablet.
+#[derive(Debug, Clone)]
+pub struct Image {
+    machine: Machine,
+    expected: BTreeSet<ChangeHash>,
+    expected_events: BTreeSet<DocId>,
+    drafts: BTreeMap<[u8; 8], String>,
+}
+
+/// One installation on one tablet.
+pub struct Seat {
+    /// The program, while it runs.
+    pub core: Option<Tablet>,
+    /// What it runs on.
+    pub machine: Machine,
+    /// Who it is.
+    pub who: Who,
+    /// Who works with it.
+    pub person: Code,
+    /// Whether that is a coordinator.
+    pub is_coordinator: bool,
+    /// Whether it writes what no program of ours writes.
+    pub is_hostile: bool,
+    /// When the program began.
+    pub booted_at: u64,
+    /// What its clock shows.
+    pub clock: ClockState,
+    online_until: u64,
+    /// Its connection.
+    pub link: Option<u64>,
+    /// When it is to be woken.
+    pub wake_at: Option<u64>,
+    /// When it is to be started again.
+    pub reboot_at: Option<u64>,
+    /// What was saved here and must be here.
+    pub expected: BTreeSet<ChangeHash>,
+    /// Review events that were saved here and must be here.
+    pub expected_events: BTreeSet<DocId>,
+    /// Writes that were confirmed just before the power went.
+    pub promised: Vec<usize>,
+    /// Drafts that were saved here and must be here.
+    pub drafts: BTreeMap<[u8; 8], String>,
+    /// Versions that somebody looked at some time ago.
+    looked: BTreeMap<DocId, Vec<ChangeHash>>,
+    images: Vec<Image>,
+    asks: u64,
+}
+
+impl Seat {
+    /// A new installation.
+    #[must_use]
+    pub fn new(who: Who, person: Code, is_coordinator: bool, now: u64) -> Self {
+        Self {
+            core: None,
+            machine: Machine::default(),
+            who,
+            person,
+            is_coordinator,
+            is_hostile: false,
+            booted_at: now,
+            clock: ClockState::Off(0),
+            online_until: 0,
+            link: None,
+            wake_at: None,
+            reboot_at: None,
+            expected: BTreeSet::new(),
+            expected_events: BTreeSet::new(),
+            promised: Vec::new(),
+            drafts: BTreeMap::new(),
+            looked: BTreeMap::new(),
+            images: Vec::new(),
+            asks: 0,
+        }
+    }
+
+    /// Its device.
+    #[must_use]
+    pub fn device(&self) -> DeviceId {
+        DeviceId::from_key(&self.who.key.verifying_key().to_bytes())
+    }
+
+    /// What its clock shows.
+    #[must_use]
+    pub fn clock(&self, now: u64) -> UnixMillis {
+        let now = i64::try_from(now).unwrap();
+        let since = now - i64::try_from(self.booted_at).unwrap();
+        UnixMillis(match self.clock {
+            ClockState::Off(off) => BEGIN_MS + now + off,
+            ClockState::Dead => since,
+            ClockState::Ahead => 4_070_908_800_000 + since,
+        })
+    }
+
+    /// Whether it has a network.
+    #[must_use]
+    pub const fn is_online(&self, now: u64) -> bool {
+        now < self.online_until
+    }
+}
+
+/// The words of a value, as the model knows it.
+pub(super) fn word_of(value: &Scalar) -> String {
+    match value {
+        Scalar::Text(text) => text.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+impl World<'_> {
+    // ---- a tablet's program begins and ends ----
+
+    pub(super) fn reboot(&mut self, seat: usize) {
+        if self.seats[seat].reboot_at.take().is_none() && self.seats[seat].core.is_some() {
+            return;
+        }
+        self.drop_link(seat);
+        let this = &mut self.seats[seat];
+        this.core = None;
+        this.machine.heal();
+        this.booted_at = self.now;
+        this.wake_at = None;
+        let hardware = Hardware {
+            disk: Box::new(this.machine.disk.clone()),
+            index: Box::new(this.machine.index.clone()),
+            seed: self.rng.next_u64(),
+        };
+        let this = &self.seats[seat];
+        let mut config = ClientConfig::new("simulated");
+        config.months_back = 3;
+        let opened =
+            Tablet::open(config, std::sync::Arc::clone(&self.forms), &this.who, hardware, this.clock(self.now));
+        match opened {
+            Ok(core) => {
+                self.seats[seat].core = Some(core);
+                self.check_tablet_after_open(seat);
+                let connectivity = self.connectivity(seat);
+                self.on_tablet(seat, |tablet| tablet.set_connectivity(connectivity));
+            }
+            Err(error) => self.problem(format!("I1: tablet {seat} does not open: {error:?}")),
+        }
+    }
+
+    fn connectivity(&self, seat: usize) -> Connectivity {
+        match (self.seats[seat].is_online(self.now), seat % 3) {
+            (false, _) => Connectivity::Offline,
+            (true, 0) => Connectivity::Unmetered,
+            (true, 1) => Connectivity::Metered,
+            (true, _) => Connectivity::Unknown,
+        }
+    }
+
+    fn drop_link(&mut self, seat: usize) {
+        if let Some(link) = self.seats[seat].link.take()
+            && self.links.contains_key(&link)
+        {
+            let wait = self.rng.random_range(0..super::network::IDLE_MS);
+            self.after(wait, Event::Broken { link });
+        }
+    }
+
+    pub(super) fn tablet_loses_power(&mut self, seat: usize) {
+        self.tell(|| format!("tablet {seat} loses power"));
+        self.coverage.mark("tablet lost power");
+        let mut rng = StdRng::seed_from_u64(self.rng.next_u64());
+        self.seats[seat].core = None;
+        self.seats[seat].machine.cut_power(&mut rng);
+        self.drop_link(seat);
+        self.reboot_later(seat);
+    }
+
+    fn reboot_later(&mut self, seat: usize) {
+        if self.seats[seat].reboot_at.is_none() {
+            let wait = if self.has_healed { 1_000 } else { self.rng.random_range(1_000..6 * HOUR) };
+            self.seats[seat].reboot_at = Some(self.now + wait);
+            self.after(wait, Event::Reboot { seat });
+        }
+    }
+
+    pub(super) fn goes_online(&mut self, seat: usize, wait: u64) {
+        self.seats[seat].online_until = self.seats[seat].online_until.max(self.now + wait);
+        self.after(wait, Event::Offline { seat });
+        let connectivity = self.connectivity(seat);
+        self.on_tablet(seat, |tablet| tablet.set_connectivity(connectivity));
+    }
+
+    pub(super) fn goes_offline(&mut self, seat: usize) {
+        if self.seats[seat].is_online(self.now) {
+            return;
+        }
+        if let Some(link) = self.seats[seat].link
+            && self.links.contains_key(&link)
+        {
+            self.after(super::network::IDLE_MS, Event::Broken { link });
+        }
+        self.on_tablet(seat, |tablet| tablet.set_connectivity(Connectivity::Offline));
+    }
+
+    // ---- what goes wrong with a tablet ----
+
+    pub(super) fn tablet_fault(&mut self, fault: Fault, seat: usize, draw: &mut StdRng) {
+        let machine = &mut self.seats[seat].machine;
+        match fault {
+            Fault::KillTablet => {
+                self.seats[seat].core = None;
+                self.drop_link(seat);
+                self.reboot_later(seat);
+            }
+            Fault::PowerCutTablet => machine.arm_power_cut(draw),
+            Fault::FullTablet => machine.arm_full(draw),
+            Fault::FsyncTablet => machine.arm_failure(FaultTarget::Operation(DiskOperation::SyncFile), draw),
+            Fault::IoTablet => machine.arm_failure(FaultTarget::AnyChange, draw),
+            Fault::IndexGoneTablet => {
+                machine.index = SharedIndex::default();
+                self.seats[seat].core = None;
+                self.drop_link(seat);
+                self.reboot_later(seat);
+            }
+            Fault::IndexOldTablet => {
+                let old = machine.old_index.copy();
+                machine.remember_index();
+                machine.index = old;
+                self.seats[seat].core = None;
+                self.drop_link(seat);
+                self.reboot_later(seat);
+            }
+            Fault::Clock1970 => self.seats[seat].clock = ClockState::Dead,
+            Fault::Clock2099 => self.seats[seat].clock = ClockState::Ahead,
+            Fault::ClockDays => {
+                let days = draw.random_range(-40..=40) * i64::try_from(DAY).unwrap();
+                self.seats[seat].clock = ClockState::Off(days);
+            }
+            Fault::ClockRight => self.seats[seat].clock = ClockState::Off(0),
+            Fault::Clone => self.copy_tablet(seat),
+            Fault::OldImage => self.old_image(seat, draw),
+            Fault::Hostile => self.hostile(seat, draw),
+            other => unreachable!("{other:?} is no fault of a tablet"),
+        }
+    }
+
+    fn copy_tablet(&mut self, seat: usize) {
+        if self.seats.len() >= self.plan.tablets + 4 || self.seats[seat].is_hostile {
+            return;
+        }
+        self.coverage.mark("tablet copied");
+        let this = &self.seats[seat];
+        let mut copy = Seat::new(this.who.clone(), this.person.clone(), this.is_coordinator, self.now);
+        copy.machine = this.machine.copy();
+        copy.expected = this.expected.clone();
+        copy.expected_events = this.expected_events.clone();
+        copy.drafts = this.drafts.clone();
+        copy.clock = this.clock;
+        self.copied.insert(this.device());
+        self.seats.push(copy);
+        let seat = self.seats.len() - 1;
+        self.reboot(seat);
+    }
+
+    fn keep_image(&mut self, seat: usize) {
+        let this = &mut self.seats[seat];
+        if this.machine.disk.unsynced() > 0 {
+            return;
+        }
+        let image = Image {
+            machine: this.machine.image(),
+            expected: this.expected.clone(),
+            expected_events: this.expected_events.clone(),
+            drafts: this.drafts.clone(),
+        };
+        this.images.push(image);
+        if this.images.len() > IMAGES_MAX {
+            this.images.remove(0);
+        }
+    }
+
+    fn old_image(&mut self, seat: usize, draw: &mut StdRng) {
+        let count = self.seats[seat].images.len();
+        if count == 0 {
+            return;
+        }
+        self.coverage.mark("tablet put back");
+        let image = self.seats[seat].images[draw.random_range(0..count)].clone();
+        self.copied.insert(self.seats[seat].device());
+        self.drop_link(seat);
+        let this = &mut self.seats[seat];
+        this.core = None;
+        this.machine = image.machine.image();
+        this.expected = image.expected;
+        this.expected_events = image.expected_events;
+        this.promised.clear();
+        this.drafts = image.drafts;
+        this.looked.clear();
+        this.reboot_at = Some(self.now);
+        self.reboot(seat);
+        self.note_lost(LostBy::OldImage);
+    }
+
+    // ---- what people do ----
+
+    pub(super) fn act(&mut self, act: Act, number: usize, draw: &mut StdRng) {
+        let wants_coordinator = matches!(act, Act::Approve | Act::Return | Act::Reopen) && draw.random_bool(0.9);
+        let fit = |seat: &Seat| !wants_coordinator || seat.is_coordinator;
+        let seats: Vec<usize> =
+            (0..self.seats.len()).filter(|seat| fit(&self.seats[*seat]) && !self.seats[*seat].is_hostile).collect();
+        if seats.is_empty() {
+            return;
+        }
+        let seat = seats[draw.random_range(0..seats.len())];
+        if act == Act::Online {
+            if draw.random_bool(0.4) {
+                self.keep_image(seat);
+                self.seats[seat].machine.remember_index();
+            }
+            let wait = draw.random_range(2 * MINUTE..3 * HOUR);
+            return self.goes_online(seat, wait);
+        }
+        if self.seats[seat].core.is_none() {
+            return;
+        }
+        let state = self.state_of(seat);
+        if matches!(state, State::Opening | State::Exchanging) {
+            self.coverage.mark("act during a session");
+        }
+        self.coverage.act(act);
+        match act {
+            Act::Create => self.create(seat, number),
+            Act::Edit => self.edit(seat, number, draw, Shown::Now),
+            Act::EditOld => self.edit(seat, number, draw, Shown::Before),
+            Act::Withdraw | Act::Comment | Act::Approve | Act::Return | Act::Reopen => {
+                self.review(seat, act, number, draw);
+            }
+            Act::Resolve => self.resolve(seat, number, draw),
+            Act::Draft => self.draft(seat, number, draw),
+            Act::Ask => {
+                self.seats[seat].asks += 1;
+                let id = self.seats[seat].asks;
+                self.on_tablet(seat, |tablet| tablet.ask(id, Duration::from_secs(120)));
+            }
+            Act::Bundle => self.bundle(seat, draw),
+            Act::Evict => self.evict(seat, draw),
+            Act::BringBack => {
+                let evicted = self.seats[seat].core.as_ref().map(Tablet::evicted).unwrap_or_default();
+                if let Some(name) = evicted.into_iter().next() {
+                    self.on_tablet(seat, |tablet| drop(tablet.bring_back(&name.to_string())));
+                }
+            }
+            Act::Online => {}
+        }
+    }
+
+    fn create(&mut self, seat: usize, number: usize) {
+        let word = format!("w{number}");
+        let draft = RecordDraft::new("visit")
+            .with("service_mode", "现场")
+            .with("activity_date", "2025-06-01")
+            .with("staff_id", "P00")
+            .with("target_name", "东洼果园")
+            .with("town_code", "110117003")
+            .with("content", word.as_str())
+            .with("remark", format!("r{number}").as_str());
+        let outcome = self.on_tablet(seat, |tablet| tablet.create(&draft));
+        let puts = BTreeMap::from([("content".to_owned(), word), ("remark".to_owned(), format!("r{number}"))]);
+        let meant = Meant { number, puts, ..Meant::default() };
+        match outcome {
+            Some(Ok(record)) => self.learn(seat, doc_of(record), &Known::default(), &meant),
+            Some(Err(error)) => self.failed(seat, None, number, &error),
+            None => {}
+        }
+    }
+
+    fn records(&self, seat: usize) -> Vec<DocId> {
+        let Some(core) = &self.seats[seat].core else { return Vec::new() };
+        core.replica().all_records().unwrap_or_default()
+    }
+
+    fn heads(&self, seat: usize, doc: DocId) -> Option<Vec<ChangeHash>> {
+        Some(self.seats[seat].core.as_ref()?.replica().document(&doc).ok()??.heads())
+    }
+
+    /// What a tablet shows in the fields of a version.
+    fn shown_at(&self, seat: usize, doc: DocId, heads: &[ChangeHash]) -> BTreeMap<String, String> {
+        let document = self.seats[seat].core.as_ref().and_then(|core| core.replica().document(&doc).ok().flatten());
+        let view = document.and_then(|document| document.view_at(heads).ok());
+        let fields = view.map(|view| view.fields).unwrap_or_default();
+        fields.iter().map(|(field, value)| (field.clone(), word_of(value))).collect()
+    }
+
+    /// State events that a tablet shows of a record.
+    fn seen(&self, seat: usize, doc: DocId) -> BTreeSet<DocId> {
+        let Some(core) = &self.seats[seat].core else { return BTreeSet::new() };
+        let views = core.replica().reviews(&doc).unwrap_or_default();
+        let state = views.into_iter().filter(|view| view.event.kind != ReviewKind::Comment);
+        state.filter(|view| view.standing != Standing::HeldForRole).map(|view| view.id).collect()
+    }
+
+    fn pick(&mut self, seat: usize, draw: &mut StdRng) -> Option<(DocId, Vec<ChangeHash>)> {
+        let records = self.records(seat);
+        if records.is_empty() {
+            return None;
+        }
+        // The newest ones most: that is where people meet.
+        let back = draw.random_range(0..records.len().min(6));
+        let at = if draw.random_bool(0.5) { draw.random_range(0..records.len()) } else { records.len() - 1 - back };
+        let doc = records[at];
+        self.discover_on(seat, doc);
+        let heads = self.heads(seat, doc)?;
+        for doc in records.iter().take(8) {
+            if draw.random_bool(0.3)
+                && let Some(heads) = self.heads(seat, *doc)
+            {
+                self.seats[seat].looked.entry(*doc).or_insert(heads);
+            }
+        }
+        Some((doc, heads))
+    }
+
+    fn edit(&mut self, seat: usize, number: usize, draw: &mut StdRng, shown: Shown) {
+        let Some((doc, now)) = self.pick(seat, draw) else { return };
+        let heads = match shown {
+            Shown::Now => now,
+            Shown::Before => self.seats[seat].looked.remove(&doc).unwrap_or(now),
+        };
+        let (base, seen) = (heads.iter().copied().collect(), self.seen(seat, doc));
+        let mut meant = Meant { number, base, seen, ..Meant::default() };
+        for _ in 0..draw.random_range(1..=2) {
+            let field = FIELDS[draw.random_range(0..FIELDS.len())];
+            // Now and then two people write the same.
+            let word = if draw.random_bool(0.1) { "same".to_owned() } else { format!("w{number}") };
+            meant.puts.insert(field.to_owned(), word);
+        }
+        let edits: Vec<FieldEdit> =
+            meant.puts.iter().map(|(field, word)| FieldEdit::set(field, word.as_str())).collect();
+        // Writing what stands there already is no change.
+        let shown = self.shown_at(seat, doc, &heads);
+        meant.puts.retain(|field, word| shown.get(field) != Some(word));
+        let version = version_of(&heads);
+        self.write(seat, doc, meant, |tablet| tablet.edit(record_of(doc), &version, &edits));
+    }
+
+    fn review(&mut self, seat: usize, act: Act, number: usize, draw: &mut StdRng) {
+        let Some((doc, heads)) = self.pick(seat, draw) else { return };
+        let (base, seen) = (heads.iter().copied().collect(), self.seen(seat, doc));
+        let meant = Meant { number, base, seen, ..Meant::default() };
+        let version = version_of(&heads);
+        let record = record_of(doc);
+        let notes = ReviewNotes { note: format!("w{number}"), ..ReviewNotes::default() };
+        let reason = WithdrawReason { code: None, note: format!("w{number}") };
+        self.write(seat, doc, meant, |tablet| match act {
+            Act::Withdraw => tablet.withdraw(record, &reason),
+            Act::Approve => tablet.decide(record, &version, Decision::Approve, &notes),
+            Act::Return => {
+                let notes = ReviewNotes { reasons: vec!["other".to_owned()], ..notes };
+                tablet.decide(record, &version, Decision::Return, &notes)
+            }
+            Act::Reopen => tablet.decide(record, &version, Decision::Reopen, &notes),
+            _ => tablet.comment(record, &version, &notes),
+        });
+    }
+
+    fn resolve(&mut self, seat: usize, number: usize, draw: &mut StdRng) {
+        let Some(core) = &self.seats[seat].core else { return };
+        let replica = core.replica();
+        let mut found: Option<(DocId, Vec<ChangeHash>, FieldConflict)> = None;
+        for doc in replica.all_records().unwrap_or_default() {
+            let Ok(Some(document)) = replica.document(&doc) else { continue };
+            if let Some(conflict) = document.conflicts().into_iter().next() {
+                found = Some((doc, document.heads(), conflict));
+                if draw.random_bool(0.5) {
+                    break;
+                }
+            }
+        }
+        let Some((doc, heads, conflict)) = found else { return };
+        self.discover_on(seat, doc);
+        self.coverage.mark("conflict settled");
+        let path = conflict.path.to_string();
+        let listed: BTreeSet<ChangeHash> = conflict.candidates.iter().map(|one| one.change).collect();
+        let candidate = &conflict.candidates[draw.random_range(0..conflict.candidates.len())];
+        let (keep, word) = if draw.random_bool(0.8) {
+            (Keep::Candidate(candidate.change.to_string()), word_of(&candidate.value))
+        } else {
+            (Keep::Value(FieldValue::Text(format!("w{number}"))), format!("w{number}"))
+        };
+        let choice = ConflictChoice { version: version_of(&heads), keep };
+        let place = FieldPath::new(path.as_str());
+        let base = heads.into_iter().collect();
+        let resolves = BTreeMap::from([(path, (word, listed))]);
+        let meant = Meant { number, base, resolves, ..Meant::default() };
+        self.write(seat, doc, meant, |tablet| tablet.resolve(record_of(doc), &place, &choice));
+    }
+
+    fn draft(&mut self, seat: usize, number: usize, draw: &mut StdRng) {
+        let id = match self.seats[seat].drafts.keys().next() {
+            Some(id) if draw.random_bool(0.5) => *id,
+            _ => draw.random::<[u8; 8]>(),
+        };
+        let word = format!("w{number}");
+        let input = DraftInput {
+            form: "visit".to_owned(),
+            fields: BTreeMap::from([("content".to_owned(), FieldValue::Text(word.clone()))]),
+            ..DraftInput::default()
+        };
+        // Until it is confirmed it may be the old one or the new one.
+        let before = self.seats[seat].drafts.remove(&id);
+        match self.on_tablet(seat, |tablet| tablet.save_draft(id, &input)) {
+            Some(Ok(())) => {
+                self.seats[seat].drafts.insert(id, word);
+            }
+            Some(Err(_)) => {}
+            None => {
+                if let Some(before) = before {
+                    self.seats[seat].drafts.insert(id, before);
+                }
+            }
+        }
+    }
+
+    fn bundle(&mut self, from: usize, draw: &mut StdRng) {
+        let to = draw.random_range(0..self.seats.len());
+        if to == from || self.seats[to].core.is_none() || self.seats[from].core.is_none() {
+            return;
+        }
+        let what =
+            [BundleScope::Waiting, BundleScope::Station, BundleScope::Everything][draw.random_range(0..3)].clone();
+        let Some(Ok(parts)) = self.on_tablet(from, |tablet| tablet.export(BundleTo::Tablet, &what)) else { return };
+        let parts_again = draw.random_bool(0.3).then(|| parts.clone());
+        self.coverage.mark("bundle carried");
+        self.on_tablet(to, |tablet| drop(tablet.import(parts)));
+        if let Some(parts) = parts_again {
+            self.coverage.mark("bundle carried twice");
+            self.on_tablet(to, |tablet| drop(tablet.import(parts)));
+        }
+    }
+
+    fn evict(&mut self, seat: usize, draw: &mut StdRng) {
+        let Some(core) = &self.seats[seat].core else { return };
+        let names: Vec<LogbookName> = {
+            use qianmo_protocol::session::Shelf as _;
+            let all = core.replica().logbooks();
+            all.into_iter().filter(|name| matches!(name, LogbookName::StationMonth(..))).collect()
+        };
+        if names.is_empty() {
+            return;
+        }
+        let name = names[draw.random_range(0..names.len())].clone();
+        let gone: BTreeSet<ChangeHash> = self
+            .model
+            .changes
+            .iter()
+            .filter(|(_, made)| core.replica().home_of(&made.doc).ok().flatten().as_ref() == Some(&name))
+            .filter(|(hash, made)| core.replica().change_of(&made.doc, hash).ok().flatten().is_some())
+            .map(|(hash, _)| *hash)
+            .collect();
+        if let Some(Ok(())) = self.on_tablet(seat, |tablet| tablet.evict(&name.to_string())) {
+            self.coverage.mark("logbook evicted");
+            self.seats[seat].expected.retain(|hash| !gone.contains(hash));
+            self.check_eviction(seat, &name, &gone);
+            self.model.told_backed_up.extend(gone);
+        }
+    }
+
+    // ---- what the model learns ----
+
+    fn known(&self, seat: usize, doc: DocId) -> Known {
+        let Some(core) = &self.seats[seat].core else { return Known::default() };
+        let replica = core.replica();
+        let document = replica.document(&doc).ok().flatten();
+        let changes = document.iter().flat_map(|document| document.changes().map(RawChange::hash)).collect();
+        let events = replica.reviews(&doc).unwrap_or_default().into_iter().map(|view| view.id).collect();
+        Known { changes, events }
+    }
+
+    /// Runs a write of a person and remembers what came of it.
+    fn write(
+        &mut self,
+        seat: usize,
+        doc: DocId,
+        meant: Meant,
+        work: impl FnOnce(&mut Tablet) -> Result<(), WriteError>,
+    ) {
+        let before = self.known(seat, doc);
+        match self.on_tablet(seat, work) {
+            Some(Ok(())) => self.learn(seat, doc, &before, &meant),
+            Some(Err(error)) => self.failed(seat, Some(doc), meant.number, &error),
+            None => {}
+        }
+    }
+
+    fn failed(&mut self, seat: usize, doc: Option<DocId>, number: usize, error: &WriteError) {
+        self.tell(|| format!("  seat {seat} could not write w{number}: {error:?}"));
+        match error {
+            WriteError::Store(_) => {
+                let device = self.seats[seat].device();
+                self.model.attempts.push(Attempt { device, doc, number });
+                self.start_again_later(seat);
+            }
+            WriteError::NotAllowed { .. } => self.coverage.mark("write not allowed"),
+            _ => self.coverage.mark("write refused"),
+        }
+    }
+
+    /// A write was confirmed: what is new in the record was made by it.
+    fn learn(&mut self, seat: usize, doc: DocId, before: &Known, meant: &Meant) {
+        let device = self.seats[seat].device();
+        let number = meant.number;
+        self.tell(|| format!("  seat {seat} wrote w{number} in {doc}"));
+        self.note(8, seat as u64, &doc.0);
+        if self.seats[seat].core.is_none() {
+            // Confirmed, and then the power went: it is looked for when the store opens again.
+            self.seats[seat].promised.push(number);
+            self.model.attempts.push(Attempt { device, doc: Some(doc), number });
+            return;
+        }
+        let after = self.known(seat, doc);
+        let fresh: Vec<ChangeHash> = after.changes.difference(&before.changes).copied().collect();
+        if fresh.len() > 1 {
+            self.problem(format!("one write made {} changes", fresh.len()));
+        }
+        for hash in &fresh {
+            let is_root = DocId::from_root(hash) == doc;
+            let base = if is_root { BTreeSet::new() } else { meant.base.clone() };
+            let made = Made { doc, device, base, puts: meant.puts.clone(), resolves: meant.resolves.clone() };
+            self.model.changes.insert(*hash, made);
+            self.seats[seat].expected.insert(*hash);
+        }
+        let mut heads = meant.base.clone();
+        if let Some(hash) = fresh.first() {
+            let history = self.model.history(hash);
+            heads.retain(|head| !history.contains(head));
+            heads.insert(*hash);
+        }
+        let views = self.seats[seat].core.as_ref().map(|core| core.replica().reviews(&doc)).unwrap();
+        for view in views.unwrap_or_default().into_iter().filter(|view| !before.events.contains(&view.id)) {
+            let (kind, seen) = (view.event.kind, meant.seen.clone());
+            let made = MadeEvent { record: doc, device, kind, seen, heads: heads.clone() };
+            self.model.events.insert(view.id, made);
+            self.seats[seat].expected_events.insert(view.id);
+        }
+        self.seats[seat].looked.remove(&doc);
+    }
+
+    /// Changes and events of a record that the model does not know: writes without a confirmation that lasted.
+    pub(super) fn discover(&mut self, replica: &Replica, doc: DocId) {
+        let Ok(Some(document)) = replica.document(&doc) else { return };
+        let unknown: Vec<RawChange> =
+            document.changes().filter(|change| !self.model.changes.contains_key(&change.hash())).cloned().collect();
+        for change in unknown {
+            let story = document.history().into_iter().find(|story| story.hash == change.hash());
+            let puts: BTreeMap<String, String> = story
+                .into_iter()
+                .flat_map(|story| story.edits)
+                .map(|edit| (edit.path.to_string(), word_of(&edit.after)))
+                .collect();
+            let words: BTreeSet<&String> = puts.values().collect();
+            let attempt = self.model.attempts.iter().find(|attempt| {
+                let word = format!("w{}", attempt.number);
+                attempt.doc.is_none_or(|attempted| attempted == doc)
+                    && (words.contains(&word) || words.iter().any(|word| *word == "same") || puts.is_empty())
+            });
+            let Some(attempt) = attempt else {
+                if self.model.hostile.contains(&change.hash()) {
+                    self.problem(format!("R25: a hostile change is shown in {doc}"));
+                } else {
+                    self.problem(format!("I2: nobody made change {} of {doc} ({puts:?})", change.hash()));
+                }
+                return;
+            };
+            let base = change.head().deps.iter().copied().collect();
+            let keeps = |path: &String| FIELDS.contains(&path.as_str());
+            let puts = puts.into_iter().filter(|(path, _)| keeps(path)).collect();
+            let resolves = change
+                .head()
+                .message
+                .as_deref()
+                .and_then(|message| ResolveList::decode(message).ok())
+                .map(|list| list.0)
+                .unwrap_or_default();
+            let view = document.view_at(&[change.hash()]).unwrap();
+            let resolves = resolves
+                .into_iter()
+                .map(|(path, listed)| {
+                    let value = view.fields.get(&path.to_string()).map(word_of).unwrap_or_default();
+                    (path.to_string(), (value, listed))
+                })
+                .collect();
+            let device = attempt.device;
+            self.coverage.mark("write without a confirmation lasted");
+            self.model.changes.insert(change.hash(), Made { doc, device, base, puts, resolves });
+        }
+        for view in replica.reviews(&doc).unwrap_or_default() {
+            if self.model.events.contains_key(&view.id) {
+                continue;
+            }
+            let Some(attempt) = self.model.attempts.iter().find(|one| one.doc.is_none_or(|attempted| attempted == doc))
+            else {
+                return self.problem(format!("I2: nobody made event {} of {doc}", view.id));
+            };
+            let (device, kind) = (attempt.device, view.event.kind);
+            let made = MadeEvent { record: doc, device, kind, seen: view.event.seen, heads: view.event.heads };
+            self.model.events.insert(view.id, made);
+        }
+    }
+
+    fn discover_on(&mut self, seat: usize, doc: DocId) {
+        if let Some(core) = self.seats[seat].core.take() {
+            self.discover(core.replica(), doc);
+            self.seats[seat].core = Some(core);
+        }
+    }
+}
+
+/// What a tablet shows of a record.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    changes: BTreeSet<ChangeHash>,
+    events: BTreeSet<DocId>,
+}
+
+/// Which version a person has before them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Now,
+    Before,
+}
+
+/// What a person meant to write, and what they had before them.
+#[derive(Debug, Clone, Default)]
+struct Meant {
+    number: usize,
+    base: BTreeSet<ChangeHash>,
+    seen: BTreeSet<DocId>,
+    puts: BTreeMap<String, String>,
+    resolves: BTreeMap<String, (String, BTreeSet<ChangeHash>)>,
+}
