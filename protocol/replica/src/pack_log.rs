@@ -236,7 +236,7 @@ impl PackLog {
         let id = self.active;
         let segment = self.segments.get(&id).ok_or(AppendError::Exhausted)?;
         let offset = segment.end.saturating_add(length(self.group.bytes.len()));
-        let hash = encode_frame(&mut self.group.bytes, &segment.key, &header, payload)
+        let hash = encode_frame(&mut self.group.bytes, &segment.key, offset, &header, payload)
             .ok_or(AppendError::PayloadTooLarge { have: payload_bytes })?;
         self.group.frames += 1;
         self.next_commit = after;
@@ -291,7 +291,7 @@ impl PackLog {
             self.disk.read_at(&name, pointer.offset.saturating_add(length(have)), rest)?;
         }
         bytes.truncate(frame_bytes);
-        match segment.key.verify(&bytes) {
+        match segment.key.verify(pointer.offset, &bytes) {
             None => Err(damaged),
             Some(hash) if hash != pointer.hash || header.commit != pointer.commit => Err(not_in_log),
             Some(_) => Ok(Frame { kind: header.kind, commit: header.commit, payload: into_payload(bytes) }),

@@ -355,6 +355,27 @@ fn bit_flip_in_the_middle_keeps_later_frames() {
     }
 }
 
+/// A disk put a block where another belongs. It holds a whole frame of a later number: all between would be hidden by it,
+/// and what follows it cut off.
+#[test]
+fn frame_that_was_written_over_an_earlier_one_hides_no_other() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, 10_000);
+    let frames = group(&mut log, &[40, 40, 10, 20, 40]);
+    let name = segment_file_name(1, 0);
+    let mut bytes = disk.contents(&name).unwrap();
+    let place = |number: usize| usize::try_from(frames[number].offset).unwrap();
+    bytes.copy_within(place(4).., place(1));
+    disk.restore_file(&name, bytes);
+    let (log, report) = open(&disk, 10_000);
+    assert_eq!((report.tail_cut, report.damage.len()), (None, 1));
+    for number in [0, 2, 3, 4] {
+        log.read(&frames[number]).unwrap();
+    }
+    let read = log.scan_from(ScanFrom::Start).unwrap().filter_map(Result::ok).count();
+    assert_eq!(read, 4);
+}
+
 #[test]
 fn flip_in_the_last_frame_is_cut_but_its_bytes_are_kept_aside() {
     let disk = MemoryDisk::new();

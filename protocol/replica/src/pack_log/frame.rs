@@ -8,10 +8,11 @@
 //!  5  u8       flags: bit 0 = first frame of a group; all other bits 0
 //!  6  u64 LE   commit number, below 2^48
 //! 14  payload
-//!  …  16 bytes hash of everything before it
+//!  …  16 bytes hash of everything before it, and of the frame's offset in its file
 //! ```
 //! The hash is keyed by a random number of the log and by segment and generation. So bytes of another place (a block of
-//! an erased generation, a frame that an attacker hid inside a payload) never pass for a frame of this one.
+//! an erased generation, one that a disk wrote where another belongs, a frame that an attacker hid inside a payload) never
+//! pass for a frame of this one. A later frame that did would hide all between, whose numbers are smaller.
 
 use super::pointer::{CommitNumber, FrameHash};
 
@@ -173,25 +174,27 @@ impl FrameKey {
         Self(*hasher.finalize().as_bytes())
     }
 
-    /// The hash over a frame's header and payload.
-    pub(crate) fn hash(&self, header_and_payload: &[u8]) -> FrameHash {
-        let hash = blake3::keyed_hash(&self.0, header_and_payload);
+    /// The hash over a frame's header and payload, and the place where it stands in its file.
+    pub(crate) fn hash(&self, offset: u64, header_and_payload: &[u8]) -> FrameHash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        let hash = hasher.update(header_and_payload).update(&offset.to_le_bytes()).finalize();
         let (first, _) = hash.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
         FrameHash(*first)
     }
 
-    /// Whether some bytes, cut to a frame's length, end in their hash.
-    pub(crate) fn verify(&self, frame: &[u8]) -> Option<FrameHash> {
+    /// Whether some bytes at an offset, cut to a frame's length, end in their hash.
+    pub(crate) fn verify(&self, offset: u64, frame: &[u8]) -> Option<FrameHash> {
         let (content, stored) = frame.split_last_chunk()?;
-        let hash = self.hash(content);
+        let hash = self.hash(offset, content);
         (hash.0 == *stored).then_some(hash)
     }
 }
 
-/// Writes a frame at the end of a buffer: one copy of the payload.
+/// Writes a frame at the end of a buffer, for an offset in its file: one copy of the payload.
 pub(crate) fn encode_frame(
     buffer: &mut Vec<u8>,
     key: &FrameKey,
+    offset: u64,
     header: &FrameHeader,
     payload: &[&[u8]],
 ) -> Option<FrameHash> {
@@ -207,7 +210,7 @@ pub(crate) fn encode_frame(
     for part in payload {
         buffer.extend_from_slice(part);
     }
-    let hash = key.hash(buffer.get(start..)?);
+    let hash = key.hash(offset, buffer.get(start..)?);
     buffer.extend_from_slice(&hash.0);
     Some(hash)
 }
@@ -242,28 +245,29 @@ mod tests {
     fn frame_bytes_are_golden() {
         let key = FrameKey::new(&[0x5A; 16], 1, 0);
         let mut bytes = Vec::new();
-        encode_frame(&mut bytes, &key, &header("阡陌".as_bytes()), &["阡".as_bytes(), "陌".as_bytes()]).unwrap();
+        encode_frame(&mut bytes, &key, 128, &header("阡陌".as_bytes()), &["阡".as_bytes(), "陌".as_bytes()]).unwrap();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             hex,
-            concat!("06000000", "03", "01", "0700000000000000", "e998a1e9998c", "7cff54761fee12005eeb7c9589b7ea5d")
+            concat!("06000000", "03", "01", "0700000000000000", "e998a1e9998c", "00b3324cb62779f3d52eb886959da3f9")
         );
     }
 
     #[test]
     fn frame_of_another_place_does_not_verify() {
         let mut bytes = Vec::new();
-        encode_frame(&mut bytes, &FrameKey::new(&[1; 16], 3, 0), &header(b"x"), &[b"x"]).unwrap();
-        assert!(FrameKey::new(&[1; 16], 3, 0).verify(&bytes).is_some());
-        assert!(FrameKey::new(&[1; 16], 3, 1).verify(&bytes).is_none());
-        assert!(FrameKey::new(&[1; 16], 4, 0).verify(&bytes).is_none());
-        assert!(FrameKey::new(&[2; 16], 3, 0).verify(&bytes).is_none());
+        encode_frame(&mut bytes, &FrameKey::new(&[1; 16], 3, 0), 128, &header(b"x"), &[b"x"]).unwrap();
+        assert!(FrameKey::new(&[1; 16], 3, 0).verify(128, &bytes).is_some());
+        assert!(FrameKey::new(&[1; 16], 3, 0).verify(129, &bytes).is_none());
+        assert!(FrameKey::new(&[1; 16], 3, 1).verify(128, &bytes).is_none());
+        assert!(FrameKey::new(&[1; 16], 4, 0).verify(128, &bytes).is_none());
+        assert!(FrameKey::new(&[2; 16], 3, 0).verify(128, &bytes).is_none());
     }
 
     #[test]
     fn header_out_of_limits_is_refused() {
         let mut bytes = Vec::new();
-        encode_frame(&mut bytes, &FrameKey::new(&[1; 16], 1, 0), &header(b""), &[]).unwrap();
+        encode_frame(&mut bytes, &FrameKey::new(&[1; 16], 1, 0), 128, &header(b""), &[]).unwrap();
         assert_eq!(FrameHeader::parse(&bytes), Some(header(b"")));
         let with = |at: usize, byte: u8| {
             let mut changed = bytes.clone();

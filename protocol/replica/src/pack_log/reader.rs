@@ -134,7 +134,7 @@ impl SegmentReader {
 
     fn verified(&mut self, disk: &dyn Disk, offset: u64, header: FrameHeader) -> Result<Option<FoundFrame>, DiskError> {
         let key = self.source.key.clone();
-        let hash = key.verify(self.window(disk, offset, header.frame_bytes())?);
+        let hash = key.verify(offset, self.window(disk, offset, header.frame_bytes())?);
         Ok(hash.map(|hash| FoundFrame { offset, header, hash }))
     }
 

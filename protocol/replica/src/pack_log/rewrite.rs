@@ -297,7 +297,8 @@ impl Draft {
             return Err(too_large);
         }
         let header = FrameHeader { payload_bytes: payload.len(), ..*header };
-        encode_frame(&mut self.buffer, &self.key, &header, &[payload]).ok_or(too_large)?;
+        let offset = self.bytes();
+        encode_frame(&mut self.buffer, &self.key, offset, &header, &[payload]).ok_or(too_large)?;
         Ok(())
     }
 
