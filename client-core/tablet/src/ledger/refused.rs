@@ -64,8 +64,10 @@ impl<W: Write> RefusedRows<W> {
     }
 }
 
-/// A cell that no spreadsheet takes for a formula. Numbers and dashes stay as they are.
+/// A cell that no spreadsheet takes for a formula. Numbers and dashes stay as they are. Zero bytes, which an import deletes,
+/// are deleted here: in a small file they would make it look like no text.
 fn neutral(cell: &str) -> String {
+    let cell = &cell.replace('\0', "");
     let half = qianmo_forms::text::half_width(cell);
     let is_formula = half.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r']);
     let is_number = half.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | ' '));
@@ -75,6 +77,16 @@ fn neutral(cell: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refused_row_with_a_zero_byte_comes_back_as_text() {
+        let cells = ["1".to_owned(), "x\0y".to_owned()];
+        let mut rows = RefusedRows::new(Vec::new(), &["编号".to_owned(), "内容".to_owned()]).unwrap();
+        rows.push(RejectReason::MissingDate, &cells).unwrap();
+        let file = rows.finish().unwrap();
+        assert!(super::super::inspect(file.as_slice()).is_ok());
+        assert!(String::from_utf8(file).unwrap().ends_with(",1,xy\r\n"));
+    }
 
     #[test]
     fn reason_stands_first_and_is_replaced_when_the_file_comes_back() {
