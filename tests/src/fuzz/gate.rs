@@ -235,7 +235,7 @@ fn forged(honest: &RawChange, history: &History, mut script: Script<'_>) -> RawC
     for _ in 0..=script.below(4) {
         let number = u64::from(script.byte());
         match script.below(20) {
-            0 => forged.seq = *script.pick(&[0, 1, 2, forged.seq + 1, u64::MAX]),
+            0 => forged.seq = *script.pick(&[0, 1, 2, forged.seq.wrapping_add(1), u64::MAX]),
             1 => {
                 forged.start_op =
                     *script.pick(&[0, 1, forged.start_op + 1, forged.start_op + 1_000, u64::from(u32::MAX), 1 << 31]);
