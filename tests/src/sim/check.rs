@@ -252,6 +252,7 @@ impl World<'_> {
         }
         self.run_until(self.now + 10 * MINUTE);
         self.come_to_rest();
+        self.with_hub(|core| core.keep_house().map(|_| Vec::new()));
         if self.problems.is_empty() {
             self.check_states();
         }
@@ -372,6 +373,13 @@ impl World<'_> {
         };
         let packs = |replica: &Replica| plan(replica, name, &WireVector::default()).send.len();
         let mut out = format!("{} packs here, {} at the hub", packs(tablet), packs(hub.replica()));
+        let parts = |replica: &Replica| replica.state_parts(name).unwrap_or_default();
+        let (ours, theirs) = (parts(tablet), parts(hub.replica()));
+        for doc in ours.keys().chain(theirs.keys()).collect::<BTreeSet<_>>() {
+            if ours.get(doc) != theirs.get(doc) {
+                out.push_str(&format!("; part of {doc}: {:?} / {:?}", ours.get(doc), theirs.get(doc)));
+            }
+        }
         for doc in self.model.docs() {
             let (here, there) = (shown(tablet, &doc), shown(hub.replica(), &doc));
             if here != there {

@@ -230,10 +230,33 @@ impl Replica {
             self.index.put_raw(rows::carrier(&entry.hash(), hash), carrier.to_be_bytes().to_vec());
             docs.insert(entry.doc());
         }
+        docs.extend(self.documents_before_a_limit(name, hash, row)?);
         for doc in docs {
             self.refresh_document(&doc, name, pointer.commit.0)?;
         }
         Ok(())
+    }
+
+    /// Documents of the packs before this one in a log that a limit names. Until the pack that the limit lists was here, they
+    /// were taken for beyond it (A12). At most as many packs as a limit lets stay.
+    fn documents_before_a_limit(
+        &mut self,
+        name: &LogbookName,
+        hash: &PackHash,
+        row: &PackRow,
+    ) -> Result<BTreeSet<DocId>, ReplicaError> {
+        let id = name.id(&self.org);
+        let mut docs = BTreeSet::new();
+        let is_limited = self.control.fold().log_limits(&id, &row.log).next().is_some();
+        if !is_limited || self.is_excluded(name, &row.log, hash)? {
+            return Ok(docs);
+        }
+        let mut prev = row.prev;
+        while let Some(before) = self.index.get::<PackRow>(&rows::pack(&id, &prev))? {
+            docs.extend(self.entries_of(name, &prev)?.iter().map(Entry::doc));
+            prev = before.prev;
+        }
+        Ok(docs)
     }
 
     fn advance_tip(&mut self, name: &LogbookName, hash: &PackHash, row: &PackRow) -> Result<(), ReplicaError> {

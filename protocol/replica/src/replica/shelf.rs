@@ -1,11 +1,11 @@
 //! What a session reads of a replica.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_protocol::beacon::SignedBeacon;
 use qianmo_protocol::control::{Admission, ControlLog, Role as GrantRole, Scope};
 use qianmo_protocol::digest::StateDigest;
-use qianmo_protocol::ids::{DeviceId, Epoch, HubId, LogId, LogbookId, LogbookName, OrgId, PackHash};
+use qianmo_protocol::ids::{DeviceId, DocId, Epoch, HubId, LogId, LogbookId, LogbookName, OrgId, PackHash};
 use qianmo_protocol::pack::Pack;
 use qianmo_protocol::receipt::SignedReceipt;
 use qianmo_protocol::session::{Access, Shelf};
@@ -13,7 +13,7 @@ use qianmo_protocol::vector::{LogTrees, PackNode, Selection, Stations, Tip, Vect
 use qianmo_protocol::wire::Wire;
 
 use super::{Replica, ReplicaError, Role};
-use crate::overlay::RowError;
+use crate::overlay::{RowError, decode};
 use crate::rows::{self, Judged, PackRow};
 
 /// The meta key of the newest beacon.
@@ -188,6 +188,29 @@ impl Replica {
     /// A device's program is new enough.
     pub fn lift_upload_limit(&mut self, device: &DeviceId) {
         self.upload_only.remove(device);
+    }
+
+    /// What a logbook's state digest is the sum of: in which documents two replicas differ, when they do.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn state_parts(&self, logbook: &LogbookName) -> Result<BTreeMap<DocId, String>, ReplicaError> {
+        let mut parts = BTreeMap::new();
+        for (key, value) in self.index.scan_all(rows::DOCS)? {
+            let Some(doc) = rows::tail::<16>(&key).map(DocId) else { continue };
+            let row: rows::DocRow = decode(&key, &value)?;
+            if row.logbook != *logbook {
+                continue;
+            }
+            let standing = self.standing_of(&doc)?;
+            let changes = standing
+                .changes
+                .iter()
+                .map(|(hash, change)| format!("{hash} packed {} admitted {}", change.is_packed, change.is_admitted));
+            let changes: Vec<String> = changes.collect();
+            parts.insert(doc, format!("{:?} {}", row.part, changes.join(", ")));
+        }
+        Ok(parts)
     }
 
     /// Every logbook with its state digest, as peers compare it.
