@@ -49,7 +49,7 @@ pub const SELECTION_STATIONS_MAX: usize = 512;
 /// Most months in a selection.
 pub const SELECTION_MONTHS_MAX: usize = 512;
 /// Most control entries in one message.
-pub const CONTROL_ENTRIES_PER_MESSAGE_MAX: usize = 1_024;
+pub const CONTROL_ENTRIES_PER_MESSAGE_MAX: usize = 256;
 /// Most bytes of one control entry's body.
 pub const CONTROL_BODY_BYTES_MAX: usize = 16 * 1024;
 /// Most parents (heads) one control entry may name, and most heads a peer may state.

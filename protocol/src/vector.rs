@@ -245,19 +245,22 @@ pub struct Plan {
     pub peer_has_more: bool,
 }
 
+/// Tips of one log in a peer's vector that are looked for here. An honest peer has [`crate::limits::TIPS_PER_LOG_MAX`], and
+/// a few more until a hub has spoken.
+const PEER_TIPS_MAX: usize = 64;
+
 /// Compares a peer's vector with our own packs.
 pub fn plan(trees: &impl LogTrees, logbook: &LogbookName, peer: &WireVector) -> Plan {
     let mut ours: BTreeMap<LogId, Vec<Tip>> = BTreeMap::new();
     for tip in trees.tips(logbook) {
         ours.entry(tip.log).or_default().push(tip);
     }
-    let mut theirs: BTreeMap<LogId, Vec<WireTip>> = BTreeMap::new();
-    for tip in &peer.0 {
-        theirs.entry(tip.log).or_default().push(*tip);
-    }
+    // Tips of one log stand together.
+    let theirs: BTreeMap<LogId, &[WireTip]> =
+        peer.0.chunk_by(|a, b| a.log == b.log).filter_map(|tips| Some((tips.first()?.log, tips))).collect();
     let mut plan = Plan::default();
     for (log, tips) in &ours {
-        plan_log(trees, logbook, log, tips, theirs.get(log).map_or(&[], Vec::as_slice), &mut plan);
+        plan_log(trees, logbook, log, tips, theirs.get(log).copied().unwrap_or_default(), &mut plan);
     }
     plan.peer_has_more |= theirs.keys().any(|log| !ours.contains_key(log));
     plan.send.sort_by_key(|node| node.commit);
@@ -275,7 +278,7 @@ fn plan_log(
     let our_seq_max = ours.iter().map(|tip| tip.seq).max().unwrap_or(0);
     let mut known = Vec::new();
     let mut forked = false;
-    for tip in theirs {
+    for tip in theirs.iter().take(PEER_TIPS_MAX) {
         let held = trees.nodes_at(logbook, log, tip.seq).into_iter().find(|node| node.hash.head8() == tip.head8);
         match held {
             Some(node) => known.push(node),
@@ -285,6 +288,8 @@ fn plan_log(
             }
         }
     }
+    // Of more tips than anybody keeps the rest is taken for unknown, unseen.
+    plan.peer_has_more |= theirs.len() > PEER_TIPS_MAX;
     if forked {
         plan.ask.push(*log);
     }

@@ -97,7 +97,7 @@ pub struct LimitsConfig {
     pub incoming_max: u32,
     /// Most packs stored for one device in 24 hours; more are refused for the time being, never for good.
     pub packs_per_device_per_day_max: u32,
-    /// Most bytes of packs stored for one device in 24 hours; more are refused for the time being, never for good.
+    /// Most bytes of packs, before compression, stored for one device in 24 hours; more are refused for the time being, never for good.
     pub bytes_per_device_per_day_max: u64,
     /// Most sessions one device opens in a minute; more are told to come back after a minute.
     pub sessions_per_device_per_minute_max: u32,
@@ -201,7 +201,7 @@ impl Default for LimitsConfig {
             half_open_before_retry: 64,
             incoming_max: 1_024,
             packs_per_device_per_day_max: 20_000,
-            bytes_per_device_per_day_max: 1024 * 1024 * 1024,
+            bytes_per_device_per_day_max: 2 * 1024 * 1024 * 1024,
             sessions_per_device_per_minute_max: 60,
             disk_reserve_bytes: 1024 * 1024 * 1024,
         }

@@ -144,7 +144,7 @@ pub struct HubLimits {
     pub sessions_max: usize,
     /// Most packs of one device in 24 hours.
     pub packs_per_device_per_day_max: u32,
-    /// Most bytes of packs, as they travel, of one device in 24 hours.
+    /// Most bytes of packs, before compression, of one device in 24 hours.
     pub bytes_per_device_per_day_max: u64,
     /// Most sessions that one device opens in a minute.
     pub sessions_per_device_per_minute_max: u32,
@@ -157,7 +157,7 @@ impl Default for HubLimits {
         Self {
             sessions_max: 4_096,
             packs_per_device_per_day_max: 20_000,
-            bytes_per_device_per_day_max: 1024 * 1024 * 1024,
+            bytes_per_device_per_day_max: 2 * 1024 * 1024 * 1024,
             sessions_per_device_per_minute_max: 60,
             disk_reserve_bytes: 0,
         }
@@ -245,6 +245,8 @@ pub struct HubCore {
     sweep: grants::Sweep,
     /// Whether the last step of judging left some for the next.
     has_unjudged: bool,
+    /// Whose packs were judged first in the last step.
+    judged_last: SessionId,
     /// The erasure whose pages are being decided.
     erasing: Option<erase::Erasing>,
     /// Content that failed here after a restore and waits for the administrator.
@@ -562,7 +564,7 @@ impl HubCore {
                 self.note_version(id, hello.versions.1);
             } else if let Message::Pack(pack) = &message {
                 session.received.insert(pack.hash(&self.org), pack.header.logbook.clone());
-                if self.quotas.pack(now, device, pack.body.len(), &self.limits).is_some() {
+                if self.quotas.pack(now, device, pack.header.raw_bytes, &self.limits).is_some() {
                     tracing::warn!(%device, "a tablet sent more today than limits.*_per_device_per_day_max allow");
                     let bye = Bye { reason: ByeReason::Later, retry_after_ms: Some(RETRY_WHEN_FULL_MS) };
                     self.sessions.remove(&id);
@@ -622,7 +624,8 @@ impl HubCore {
     /// One judgement for all sessions that wait for it, then its publication, then the receipts of those whose packs are
     /// all judged.
     fn judge(&mut self, now: UnixMillis) -> Result<Judgement, HubError> {
-        let JudgedStep { judged, held, more } = self.judge_step(now, JUDGED_PER_STEP)?;
+        let first = self.next_to_be_judged();
+        let JudgedStep { judged, held, more } = self.judge_step(now, &first)?;
         let outcome = if more { Judgement::Unfinished } else { Judgement::Finished };
         for id in self.active.clone() {
             let Some(session) = self.sessions.get_mut(&id).filter(|session| session.wait == Wait::Judge) else {
@@ -642,6 +645,18 @@ impl HubCore {
         Ok(outcome)
     }
 
+    /// What one session brought and waits for: every session has its turn, so that one that brought very much does not keep
+    /// the others waiting until all of it is judged.
+    fn next_to_be_judged(&mut self) -> Vec<u64> {
+        let waiting = |id: &&SessionId| self.sessions.get(*id).is_some_and(|session| session.wait == Wait::Judge);
+        let after = (core::ops::Bound::Excluded(self.judged_last), core::ops::Bound::Unbounded);
+        let next = self.active.range(after).find(waiting).or_else(|| self.active.iter().find(waiting)).copied();
+        let Some(session) = next.and_then(|id| self.sessions.get(&id)) else { return Vec::new() };
+        let commits = session.exchange.stored().iter().map(|(_, commit)| *commit).collect();
+        self.judged_last = next.unwrap_or(self.judged_last);
+        commits
+    }
+
     /// Whether packs that a session brought in its present turn are not judged yet.
     fn brought_unjudged(&self, id: SessionId) -> bool {
         let Some(session) = self.sessions.get(&id) else { return false };
@@ -650,8 +665,8 @@ impl HubCore {
     }
 
     /// Judges about so many changes and publishes what failed.
-    fn judge_step(&mut self, now: UnixMillis, changes: usize) -> Result<JudgedStep, HubError> {
-        let report = self.replica.judge_some(changes)?;
+    fn judge_step(&mut self, now: UnixMillis, first: &[u64]) -> Result<JudgedStep, HubError> {
+        let report = self.replica.judge_first(first, JUDGED_PER_STEP)?;
         self.has_unjudged = report.more;
         self.counters.judgements += 1;
         self.counters.packs_judged += u64::try_from(report.judged.len()).unwrap_or(u64::MAX);
@@ -665,7 +680,7 @@ impl HubCore {
 
     /// Judges and publishes until nothing more can be judged.
     fn judge_what_waits(&mut self, now: UnixMillis) -> Result<(), HubError> {
-        while self.judge_step(now, JUDGED_PER_STEP)?.more {}
+        while self.judge_step(now, &[])?.more {}
         Ok(())
     }
 

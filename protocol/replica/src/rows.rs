@@ -116,6 +116,10 @@ pub(crate) fn node(id: &LogbookId, log: &LogId, seq: u32, pack: &PackHash) -> Ve
     key(b'n', &[&id.0, &log_bytes(log), &seq.to_be_bytes(), &pack.0])
 }
 
+pub(crate) fn nodes_of_log(id: &LogbookId, log: &LogId) -> Vec<u8> {
+    key(b'n', &[&id.0, &log_bytes(log)])
+}
+
 pub(crate) fn nodes_at(id: &LogbookId, log: &LogId, seq: u32) -> Vec<u8> {
     key(b'n', &[&id.0, &log_bytes(log), &seq.to_be_bytes()])
 }

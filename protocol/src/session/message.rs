@@ -594,6 +594,8 @@ impl Message {
 pub struct FrameReader {
     buffer: Vec<u8>,
     start: usize,
+    /// Bytes of the message that is incomplete, its header included; 0 while that is not known.
+    wanted: usize,
 }
 
 impl FrameReader {
@@ -606,6 +608,9 @@ impl FrameReader {
             self.buffer.drain(..self.start);
             self.start = 0;
         }
+        // Once the length of a message is known and found bearable, its room is taken as it is and not by doubling.
+        let wanted = self.wanted.saturating_sub(self.pending_bytes()).max(bytes.len());
+        self.buffer.reserve_exact(wanted);
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -623,8 +628,10 @@ impl FrameReader {
             Err(error) => return Err(error),
         };
         if reader.remaining() < len {
+            self.wanted = reader.offset().saturating_add(len);
             return Ok(None);
         }
+        self.wanted = 0;
         let payload = reader.raw("message", len)?;
         let message = Message::decode(kind, payload)?;
         self.start = self.start.saturating_add(reader.offset());

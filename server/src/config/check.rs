@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use qianmo_protocol::limits::PACK_BODY_BYTES_MAX;
+use qianmo_protocol::limits::PACK_RAW_BYTES_MAX;
 
 use super::{ADVERTISED_MAX, LimitsConfig, QuicConfig, ServerConfig};
 
@@ -214,12 +214,12 @@ fn check_limits(limits: &LimitsConfig, faults: &mut Faults) {
             faults.add(key, "0 would keep every tablet out", remedy);
         }
     }
-    let pack = u64::try_from(PACK_BODY_BYTES_MAX).unwrap_or(u64::MAX);
+    let pack = u64::try_from(PACK_RAW_BYTES_MAX).unwrap_or(u64::MAX);
     if limits.bytes_per_device_per_day_max < pack {
         faults.add(
             "limits.bytes_per_device_per_day_max",
             format!("{} is less than one pack may have, {pack}", limits.bytes_per_device_per_day_max),
-            "the default is 1073741824",
+            "the default is 2147483648",
         );
     }
     if limits.half_open_before_retry > limits.incoming_max {

@@ -255,6 +255,7 @@ impl HubCore {
             adoption: Adoption::default(),
             sweep: super::grants::Sweep::default(),
             has_unjudged: false,
+            judged_last: super::SessionId(0),
             erasing: None,
             undecided: Vec::new(),
             contacts: std::collections::BTreeMap::new(),

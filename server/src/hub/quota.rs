@@ -52,17 +52,11 @@ impl Quotas {
         used.is_day_over(limits).then_some(Spent::Day)
     }
 
-    /// Counts a pack of so many bytes.
-    pub(super) fn pack(
-        &mut self,
-        now: UnixMillis,
-        device: DeviceId,
-        bytes: usize,
-        limits: &HubLimits,
-    ) -> Option<Spent> {
+    /// Counts a pack of so many bytes before compression: what it costs follows from them, however small it travels.
+    pub(super) fn pack(&mut self, now: UnixMillis, device: DeviceId, bytes: u32, limits: &HubLimits) -> Option<Spent> {
         let used = self.at(now, device);
         used.packs = used.packs.saturating_add(1);
-        used.bytes = used.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        used.bytes = used.bytes.saturating_add(u64::from(bytes));
         used.is_day_over(limits).then_some(Spent::Day)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use qianmo_protocol::close_code::CloseCode;
-use qianmo_protocol::control::{Decision, Role as GrantRole, SignedEntry, Signer};
+use qianmo_protocol::control::{Decision, QuarantineScope, Role as GrantRole, SignedEntry, Signer};
 use qianmo_protocol::ids::{Incarnation, PackHash};
 use qianmo_protocol::pack::{Pack, Place, seal};
 use qianmo_protocol::session::message::{Hello, Message, RefuseCode, Turn, Vectors};
@@ -11,7 +11,7 @@ use qianmo_protocol::session::{Shelf as _, Stay, VERSIONS};
 use qianmo_protocol::vector::{LogTrees as _, Selection};
 use qianmo_server::hub::{Command, HubOutput, SessionId};
 
-use crate::world::{Tablet, World, june, new_key};
+use crate::world::{Tablet, World, june, month, new_key};
 
 fn hello(tablet: &Tablet) -> Message {
     Message::Hello(Hello {
@@ -136,7 +136,7 @@ fn device_that_opens_session_after_session_waits_a_minute_and_others_do_not() {
 
 #[test]
 fn device_over_its_bytes_of_a_day_is_sent_away_until_the_next() {
-    let mut world = limited(63, |limits| limits.bytes_per_device_per_day_max = 1_000);
+    let mut world = limited(63, |limits| limits.bytes_per_device_per_day_max = 1_500);
     let mut tablet = world.enrol("P01", GrantRole::Technician);
     let mut sent_away = 0;
     for number in 0..6 {
@@ -144,10 +144,59 @@ fn device_over_its_bytes_of_a_day_is_sent_away_until_the_next() {
         sent_away += usize::from(world.meet(&mut tablet).closed == Some(CloseCode::Busy));
     }
     assert!((1..6).contains(&sent_away), "{sent_away}");
-    let (running, open) = world.begin(&mut tablet, Stay::Leave);
-    world.run(&mut [(&mut tablet, running)], vec![open]);
     assert!(!tablet.replica.unreceipted().unwrap().is_empty());
-    world.clock += 86_400_000;
-    assert!(world.meet(&mut tablet).finished);
+    for _ in 0..6 {
+        world.clock += 86_400_000;
+        world.meet(&mut tablet);
+    }
     assert!(tablet.replica.unreceipted().unwrap().is_empty(), "nothing is lost by waiting");
+}
+
+#[test]
+fn little_that_one_brings_is_judged_before_the_end_of_what_another_brought() {
+    let mut world = World::new(64);
+    let mut hog = world.enrol("P01", GrantRole::Technician);
+    let mut tablet = world.enrol("P02", GrantRole::Technician);
+    for number in [3, 4, 5, 6, 7, 8] {
+        for _ in 0..120 {
+            world.file_in(&mut hog, &month(number), "很多");
+        }
+    }
+    let visit = world.file(&mut tablet, "一次");
+    let (mut long, open_a) = world.begin(&mut hog, Stay::Leave);
+    let (mut short, open_b) = world.begin(&mut tablet, Stay::Leave);
+    long.pump(&mut hog.replica);
+    short.pump(&mut tablet.replica);
+    let mut commands = vec![open_a, open_b];
+    commands.extend(long.take_messages());
+    commands.extend(short.take_messages());
+    let now = world.now();
+    world.core.handle_some(now, commands).unwrap();
+    world.core.handle_some(now, Vec::new()).unwrap();
+    assert!(world.core.replica().record_row(&visit).unwrap().is_some(), "judged in its own turn");
+    assert!(world.core.has_more_to_do(), "while much is left of the others");
+}
+
+#[test]
+fn limit_of_one_log_looks_at_that_logs_documents_alone() {
+    let mut world = World::new(65);
+    let mut honest = world.enrol("P01", GrantRole::Technician);
+    let mut thief = world.enrol("P02", GrantRole::Technician);
+    let visits: BTreeSet<_> = (0..30).map(|_| world.file(&mut honest, "好记录")).collect();
+    world.meet(&mut honest);
+    for _ in 0..70 {
+        world.file_talking(&mut thief, &june(), "坏记录");
+    }
+    world.core.take_touched();
+    world.meet(&mut thief);
+    let is_limit = |decision: &Decision| {
+        matches!(decision, Decision::Quarantine { scope: QuarantineScope::LogBeyondTips { .. }, .. })
+    };
+    assert!(world.core.replica().control().iter().any(|(_, entry)| is_limit(&entry.content().decision)));
+    let touched = world.core.take_touched();
+    assert!(touched.len() >= 70, "{}", touched.len());
+    assert_eq!(touched.intersection(&visits).count(), 0, "nobody else's documents are worked on");
+    world.meet(&mut honest);
+    assert_eq!(world.core.counters().states_differed, 0);
+    crate::world::assert_same_states(&[&honest.replica, world.core.replica()]);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use qianmo_protocol::change::{ObjectId, OpAction, RawChange, Scalar};
 use qianmo_protocol::control::{Decision, PurgeTarget, QuarantineScope, SignedEntry};
 use qianmo_protocol::digest::StateDigest;
-use qianmo_protocol::ids::{ChangeHash, DocId, LogbookId, LogbookName, PackHash};
+use qianmo_protocol::ids::{ChangeHash, DocId, LogId, LogbookId, LogbookName, PackHash};
 use qianmo_protocol::pack::{Entry, PackError};
 use qianmo_protocol::receipt::SignedReceipt;
 use qianmo_protocol::record::Document;
@@ -402,26 +402,64 @@ impl Replica {
                 Some(doc) => DocId::from_slice(&doc).map_or(Ok(()), |doc| self.refresh_known(&doc, commit)),
                 None => Ok(()),
             },
-            QuarantineScope::Pack(_) => {
-                self.recompute_tips()?;
-                self.refresh_everything_held(commit)
+            QuarantineScope::Pack(pack) => {
+                let names: Vec<LogbookName> = self.books.keys().cloned().collect();
+                for name in names {
+                    if self.index.has(&rows::pack(&name.id(&self.org), pack))? {
+                        self.recompute_tips_of(&name)?;
+                        self.refresh_documents_in(&name, &BTreeSet::from([*pack]), commit)?;
+                    }
+                }
+                Ok(())
             }
-            QuarantineScope::LogBeyondTips { logbook, log, .. } => {
-                self.recompute_tips()?;
+            QuarantineScope::LogBeyondTips { logbook, log, tips } => {
                 self.queue_limited(logbook, log)?;
-                self.refresh_everything_held(commit)
+                let name = self.books.keys().find(|name| name.id(&self.org) == *logbook).cloned();
+                let Some(name) = name else { return Ok(()) };
+                self.recompute_tips_of(&name)?;
+                let beyond = self.packs_beyond(logbook, log, tips)?;
+                self.refresh_documents_in(&name, &beyond, commit)
             }
         }
+    }
+
+    /// Packs of a log that are neither at nor before these tips.
+    fn packs_beyond(
+        &self,
+        logbook: &LogbookId,
+        log: &LogId,
+        tips: &BTreeSet<PackHash>,
+    ) -> Result<BTreeSet<PackHash>, ReplicaError> {
+        let mut beyond = BTreeSet::new();
+        for (key, _) in self.index.scan_all(&rows::nodes_of_log(logbook, log))? {
+            beyond.extend(rows::tail::<32>(&key).map(PackHash));
+        }
+        for tip in tips {
+            let mut at = *tip;
+            while beyond.remove(&at) {
+                let Some(row) = self.index.get::<PackRow>(&rows::pack(logbook, &at))? else { break };
+                at = row.prev;
+            }
+        }
+        Ok(beyond)
+    }
+
+    /// Documents of packs that vectors leave out from now on, or take in again. Their number, and not that of all documents,
+    /// decides what a faulty device costs.
+    fn refresh_documents_in(
+        &mut self,
+        name: &LogbookName,
+        packs: &BTreeSet<PackHash>,
+        commit: u64,
+    ) -> Result<(), ReplicaError> {
+        let mut docs = BTreeSet::new();
+        for pack in packs {
+            docs.extend(self.entries_of(name, pack)?.iter().map(Entry::doc));
+        }
+        docs.iter().try_for_each(|doc| self.refresh_known(doc, commit))
     }
 
     /// Tips again from all packs that are judged and not excluded: after an exclusion, which is rare.
-    fn recompute_tips(&mut self) -> Result<(), ReplicaError> {
-        for name in self.books.keys().cloned().collect::<Vec<_>>() {
-            self.recompute_tips_of(&name)?;
-        }
-        Ok(())
-    }
-
     pub(super) fn recompute_tips_of(&mut self, name: &LogbookName) -> Result<(), ReplicaError> {
         let id = name.id(&self.org);
         let old: Vec<Tip> = self.book(name).tips.iter().copied().collect();
@@ -444,15 +482,6 @@ impl Replica {
         let book = self.book(name);
         book.tips = new;
         book.tips_changed();
-        Ok(())
-    }
-
-    fn refresh_everything_held(&mut self, commit: u64) -> Result<(), ReplicaError> {
-        for (key, value) in self.index.scan_all(rows::DOCS)? {
-            let Some(doc) = rows::tail::<16>(&key).map(DocId) else { continue };
-            let row: DocRow = decode(&key, &value)?;
-            self.refresh_document(&doc, &row.logbook, commit)?;
-        }
         Ok(())
     }
 
@@ -642,12 +671,7 @@ impl Replica {
     }
 
     /// Whether the control log, or a hub's refusal for good, takes a pack out of vectors (A12, A6).
-    pub(super) fn is_excluded(
-        &self,
-        name: &LogbookName,
-        log: &qianmo_protocol::ids::LogId,
-        hash: &PackHash,
-    ) -> Result<bool, ReplicaError> {
+    pub(super) fn is_excluded(&self, name: &LogbookName, log: &LogId, hash: &PackHash) -> Result<bool, ReplicaError> {
         if self.refused.contains(hash) {
             return Ok(true);
         }
@@ -789,16 +813,10 @@ impl Standing {
     }
 }
 
-/// The logbook that a root names, also one of which this version can read no more than that.
+/// The logbook that a root names. It is read on its own: it is asked for again and again, of every root that comes, and
+/// what else a root says may be much, or more than this version can read.
 fn home_named(change: &RawChange) -> Option<LogbookId> {
-    let change = change.unshared();
-    if let Ok(event) = ReviewEvent::from_change(&change) {
-        return Some(event.logbook);
-    }
-    if let Ok(document) = Document::from_changes([change.clone()]) {
-        return Some(document.root().logbook);
-    }
-    match value_at_root(&change, LOGBOOK_KEY) {
+    match value_at_root(&change.unshared(), LOGBOOK_KEY) {
         Some(Scalar::Bytes(bytes)) => LogbookId::from_slice(&bytes),
         _ => None,
     }

@@ -8,7 +8,8 @@
 //!
 //! # Limits
 //!
-//! [`Replica::judge_some`] takes the number of changes after which it stops.
+//! [`Replica::judge_some`] takes the number of changes after which it stops; a large one counts for many
+//! ([`BYTES_OF_A_CHANGE`]).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,10 @@ pub const CODE_MISPLACED: u16 = 271;
 pub const CODE_TWIN: u16 = 35;
 /// The pack's device does not own the actor (R6).
 pub const CODE_NOT_OWNER: u16 = 270;
+
+/// Bytes of a change of usual size. One that is so many times larger has as many times the operations, and takes as many
+/// times as long to judge.
+const BYTES_OF_A_CHANGE: usize = 512;
 
 /// A change that did not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,20 +118,40 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`] when the store fails.
     pub fn judge_some(&mut self, changes: usize) -> Result<JudgeReport, ReplicaError> {
+        self.judge_first(&[], changes)
+    }
+
+    /// As [`Replica::judge_some`], but the packs with these commit numbers, in this order, before all others: so that who
+    /// brought little does not wait for the end of what another brought before.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store fails.
+    pub fn judge_first(&mut self, first: &[u64], changes: usize) -> Result<JudgeReport, ReplicaError> {
         self.sync()?;
         let mut report = JudgeReport::default();
         let mut left = changes.max(1);
         self.judge_again(&mut left, &mut report)?;
+        let mut first = first.iter();
         let mut at = 0;
-        while let Some((commit, named)) = self.queue.next_after(at) {
+        loop {
+            let favoured = first.by_ref().find_map(|commit| self.queue.at(*commit));
+            let named = match favoured {
+                Some(named) => named,
+                None => match self.queue.next_after(at) {
+                    Some((commit, named)) => {
+                        at = commit;
+                        named
+                    }
+                    None => break,
+                },
+            };
             if left == 0 {
                 report.more = true;
                 break;
             }
-            at = commit;
             match self.judge_pack(&named, &mut report)? {
-                Some((frame, commit, entries)) => {
-                    left = left.saturating_sub(entries.max(1));
+                Some((frame, commit, weight)) => {
+                    left = left.saturating_sub(weight.max(1));
                     let bytes = frame.encode();
                     self.append_absorbed(FrameKind::Verdict, &bytes, Payload::Verdict(frame))?;
                     report.judged.push((named.logbook, named.pack, commit));
@@ -144,7 +169,7 @@ impl Replica {
         Ok(report)
     }
 
-    /// The verdict on one pack, the pack's commit and how many entries it has; `None` while it has to wait.
+    /// The verdict on one pack, the pack's commit and for how many changes it counts; `None` while it has to wait.
     fn judge_pack(
         &mut self,
         named: &NamedPack,
@@ -170,7 +195,7 @@ impl Replica {
             self.report_failures(bench, entry, (content, carrier), report)?;
         }
         let verdict = VerdictFrame { logbook: named.logbook.clone(), pack: named.pack, findings };
-        Ok(Some((verdict, row.pointer.commit.0, entries.len())))
+        Ok(Some((verdict, row.pointer.commit.0, entries.iter().map(weight).sum())))
     }
 
     /// Says what of an entry failed, and whose word that is.
@@ -421,6 +446,11 @@ fn retain_closed(changes: &mut Vec<RawChange>) {
             return;
         }
     }
+}
+
+/// For how many changes an entry counts.
+fn weight(entry: &PackEntry) -> usize {
+    entry.change().map_or(1, |change| (change.content().len() / BYTES_OF_A_CHANGE).max(1))
 }
 
 /// Whether changes are taken that failed here, while the control log says that they count.

@@ -44,6 +44,11 @@ impl Queue {
         self.ready.range(later).next().map(|(commit, named)| (*commit, named.clone()))
     }
 
+    /// A pack that can be judged, by its commit number.
+    pub(super) fn at(&self, commit: u64) -> Option<NamedPack> {
+        self.ready.get(&commit).cloned()
+    }
+
     fn parked_of(&self, device: &DeviceId, name: &LogbookName) -> (usize, usize) {
         let of_device = self.parked.get(device);
         let here = of_device.and_then(|books| books.get(name)).copied().unwrap_or(0);
