@@ -11,6 +11,7 @@
     reason = "test harness: a failed step is the failure"
 )]
 
+pub mod attack;
 pub mod bench;
 pub mod crash;
 pub mod fuzz;
