@@ -433,6 +433,22 @@ fn wire_page_describes_these_sources() {
 }
 
 /// `.ci/run` runs the blocks marked `sh ci` as they stand, the gate's own lines once, and the demo in its own step.
+/// A test's name in a table of threats is a promise that somebody checks it.
+#[test]
+fn tests_that_the_threats_page_names_exist() {
+    let page = read("docs/threats.md");
+    let is_name = |text: &&str| {
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        text.chars().all(is_word) && text.matches('_').count() >= 3
+    };
+    let named: BTreeSet<&str> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
+    let sources: Vec<String> = files(".rs").iter().map(|path| read(path)).collect();
+    let is_there = |name: &str| sources.iter().any(|source| source.contains(&format!("fn {name}(")));
+    let missing = named.iter().filter(|name| !is_there(name));
+    none(&missing.map(|name| format!("docs/threats.md names {name}, and no test is called so")).collect::<Vec<_>>());
+    assert!(named.len() >= 80, "the table of threats names its tests: {}", named.len());
+}
+
 #[test]
 fn readme_shows_only_commands_that_ci_runs() {
     let ci = read(".ci/run");
