@@ -38,6 +38,8 @@ pub const MESSAGE_BYTES_MAX: usize = PACK_BODY_BYTES_MAX + 1_024;
 pub const HELLO_VECTORS_BYTES_MAX: usize = 4 * 1024;
 /// Most logbooks named in one message.
 pub const LOGBOOKS_PER_MESSAGE_MAX: usize = 4_096;
+/// Most vectors in one message: each has to be compared with what is held, and the rest goes with the next turn.
+pub const VECTORS_PER_MESSAGE_MAX: usize = 1_024;
 /// Most entries of one logbook's version vector.
 pub const VECTOR_ENTRIES_MAX: usize = 8_192;
 /// Most tips of one log that are kept and offered (A12).

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{DeviceId, Incarnation, LogId, LogbookId, LogbookName, PackHash, digest32};
 use crate::limits::{
-    LOCATOR_STEPS_MAX, LOGBOOKS_PER_MESSAGE_MAX, SELECTION_MONTHS_MAX, SELECTION_STATIONS_MAX, VECTOR_ENTRIES_MAX,
+    LOCATOR_STEPS_MAX, SELECTION_MONTHS_MAX, SELECTION_STATIONS_MAX, VECTOR_ENTRIES_MAX, VECTORS_PER_MESSAGE_MAX,
 };
 use crate::time::Month;
 use crate::wire::{DecodeError, Reader, Wire, Writer, require_ascending};
@@ -255,14 +255,14 @@ pub fn plan(trees: &impl LogTrees, logbook: &LogbookName, peer: &WireVector) -> 
     for tip in trees.tips(logbook) {
         ours.entry(tip.log).or_default().push(tip);
     }
-    // Tips of one log stand together.
-    let theirs: BTreeMap<LogId, &[WireTip]> =
-        peer.0.chunk_by(|a, b| a.log == b.log).filter_map(|tips| Some((tips.first()?.log, tips))).collect();
     let mut plan = Plan::default();
     for (log, tips) in &ours {
-        plan_log(trees, logbook, log, tips, theirs.get(log).copied().unwrap_or_default(), &mut plan);
+        // Tips of one log stand together.
+        let from = peer.0.partition_point(|tip| tip.log < *log);
+        let to = peer.0.partition_point(|tip| tip.log <= *log);
+        plan_log(trees, logbook, log, tips, peer.0.get(from..to).unwrap_or_default(), &mut plan);
     }
-    plan.peer_has_more |= theirs.keys().any(|log| !ours.contains_key(log));
+    plan.peer_has_more |= peer.0.iter().any(|tip| !ours.contains_key(&tip.log));
     plan.send.sort_by_key(|node| node.commit);
     plan
 }
@@ -415,7 +415,7 @@ pub(crate) fn write_named_vectors(writer: &mut Writer, vectors: &NamedVectors) {
 
 pub(crate) fn read_named_vectors(reader: &mut Reader<'_>) -> Result<NamedVectors, DecodeError> {
     let offset = reader.offset();
-    let vectors = reader.list("vectors", LOGBOOKS_PER_MESSAGE_MAX, |reader| {
+    let vectors = reader.list("vectors", VECTORS_PER_MESSAGE_MAX, |reader| {
         Ok((reader.logbook("logbook")?, WireVector::read(reader)?))
     })?;
     if !vectors.is_sorted_by(|(a, _), (b, _)| a < b) {

@@ -8,7 +8,7 @@ use crate::control::SignedEntry;
 use crate::ids::{DeviceId, EntryHash, LogbookName};
 use crate::limits::{
     CONTROL_ENTRIES_PER_MESSAGE_MAX, CONTROL_PARENTS_MAX, HELLO_VECTORS_BYTES_MAX, LOGBOOKS_PER_MESSAGE_MAX,
-    MESSAGE_BYTES_MAX, PACK_BYTES_PER_TURN_MAX, PACKS_PER_TURN_MAX,
+    MESSAGE_BYTES_MAX, PACK_BYTES_PER_TURN_MAX, PACKS_PER_TURN_MAX, VECTORS_PER_MESSAGE_MAX,
 };
 use crate::pack::Pack;
 use crate::receipt::SignedReceipt;
@@ -160,7 +160,7 @@ impl Session {
         while let Some(name) = self.to_state.first() {
             let vector = shelf.vector(name);
             bytes += NAME_BYTES_MAX + TIP_BYTES_MAX * vector.0.len();
-            if bytes > bytes_max || vectors.len() >= LOGBOOKS_PER_MESSAGE_MAX {
+            if bytes > bytes_max || vectors.len() >= VECTORS_PER_MESSAGE_MAX {
                 break;
             }
             if let Some(name) = self.to_state.pop_first() {

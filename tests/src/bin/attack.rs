@@ -38,7 +38,7 @@ struct Arguments {
     /// Packs of the dearest kind on each of four connections.
     #[arg(long, default_value_t = 12)]
     dear_packs: usize,
-    /// How often each attack is played; the middle one counts.
+    /// How often each attack is played; the least processor time and the most heap count.
     #[arg(long, default_value_t = 3)]
     times: usize,
     /// Only attacks whose name contains this.

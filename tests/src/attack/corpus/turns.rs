@@ -19,7 +19,12 @@ pub(super) fn all() -> Vec<Attack> {
     vec![
         attack("vector_of_8192_false_tips", Sent::Header(false_tips), Ending::Nothing),
         attack("vector_of_8192_forks_of_a_victim", Sent::Header(false_forks), Ending::Nothing),
-        attack("vectors_of_4096_logbooks", Sent::Header(false_logbooks), Ending::Nothing),
+        attack("vectors_of_1024_logbooks", Sent::Header(|scene| false_logbooks(scene, 1_024)), Ending::Nothing),
+        attack(
+            "vectors_of_4096_logbooks",
+            Sent::Header(|scene| false_logbooks(scene, 4_096)),
+            Ending::Closed(OverLimit),
+        ),
         attack("head_that_collides_in_8_bytes", Sent::Header(colliding_head), Ending::Nothing),
         attack("need_ancestors_4096_times", Sent::Turn(need_ancestors), Ending::Nothing),
         attack("need_ancestors_with_136_false_steps", Sent::Turn(false_steps), Ending::Nothing),
@@ -68,13 +73,13 @@ fn tip(scene: &mut Scene, log: Option<LogId>) -> WireTip {
     WireTip { log, seq: 4_000_000_000, head8 }
 }
 
-fn false_logbooks(scene: &mut Scene) -> (Turn, Vec<Message>) {
+fn false_logbooks(scene: &mut Scene, count: usize) -> (Turn, Vec<Message>) {
     let station = |number: u16| Code::new(&format!("ST{number:02}")).unwrap();
     let names = (1..=2).flat_map(|number| {
         let months = (2000..2200).flat_map(|year| (1..=12).filter_map(move |month| Month::new(year, month)));
         months.map(move |month| LogbookName::StationMonth(station(number), month))
     });
-    let names: BTreeSet<LogbookName> = names.take(4_096).collect();
+    let names: BTreeSet<LogbookName> = names.take(count).collect();
     let vectors: BTreeMap<_, _> = names.into_iter().map(|name| (name, WireVector(vec![tip(scene, None)]))).collect();
     (Turn { vectors: vectors.into_iter().collect(), ..Turn::default() }, Vec::new())
 }
