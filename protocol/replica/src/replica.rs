@@ -63,6 +63,7 @@ mod repack;
 mod review;
 mod rewrite;
 mod roll;
+mod scope;
 mod shelf;
 mod status;
 mod write;
