@@ -403,7 +403,8 @@ impl Owner {
         // An epoch began in which old receipts do not count, or another copy's work came: more waits than before, and
         // another session brings it forward.
         let waits_for_more = !still.is_subset(&session.own);
-        if waits_for_more {
+        // Or nothing waits any more, and no record was touched by that: a receipt was for a pack of another copy of this store.
+        if waits_for_more || (still.is_empty() && !self.waiting.is_empty()) {
             self.recount()?;
         }
         // What came before was sent in the same session: now it is there.
