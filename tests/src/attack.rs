@@ -11,9 +11,6 @@
 pub mod corpus;
 pub mod crowd;
 pub mod device;
-#[path = "../../protocol/tests/gate_support.rs"]
-#[allow(unreachable_pub, reason = "the file is shared with the gate's own tests")]
-mod forge;
 pub mod honest;
 pub mod hub_process;
 pub mod initials;

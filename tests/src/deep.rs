@@ -7,6 +7,8 @@
     reason = "it shares modules with another package, and uses a part of them"
 )]
 
+#[path = "../../protocol/tests/gate_support.rs"]
+mod forge;
 mod fuzz;
 mod world;
 

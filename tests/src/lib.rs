@@ -14,6 +14,9 @@
 pub mod attack;
 pub mod bench;
 pub mod crash;
+#[path = "../../protocol/tests/gate_support.rs"]
+#[allow(unreachable_pub, reason = "the file is shared with the gate's own tests")]
+pub(crate) mod forge;
 pub mod fuzz;
 pub mod fuzz_driver;
 pub mod loopback;

@@ -21,11 +21,8 @@ use qianmo_protocol::time::UnixMillis;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use self::forged::{Forged, Row, footer};
 use super::script::Script;
-
-#[path = "../../../protocol/tests/gate_support.rs"]
-mod forged;
+use crate::forge::{Forged, Row, footer};
 
 const LOGBOOK: LogbookId = LogbookId([0x4c; 16]);
 /// People who write in a history.
@@ -307,8 +304,8 @@ fn value_of(script: &mut Script<'_>) -> (u64, Vec<u8>) {
         0 => (0, Vec::new()),
         1 => (1, Vec::new()),
         2 => (2, Vec::new()),
-        3 => (4, forged::ileb(script.u64().cast_signed())),
-        4 => (3, forged::uleb(script.u64())),
+        3 => (4, crate::forge::ileb(script.u64().cast_signed())),
+        4 => (3, crate::forge::uleb(script.u64())),
         5 => (7, bytes),
         6 => (u64::from(script.byte() % 16), bytes),
         _ => (6, bytes),

@@ -9,8 +9,8 @@ use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
 use qianmo_protocol::session::message::{Message, RefuseCode};
 
 use super::super::device::june;
-use super::super::forge::{Forged, Row, footer, ileb, uleb};
 use super::{Attack, Ending, Per, Scene, Sent, attack};
+use crate::forge::{Forged, Row, footer, ileb, uleb};
 
 /// A change waits for one that is missing.
 const WAITS: u16 = u16::MAX;

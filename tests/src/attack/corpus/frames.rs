@@ -5,8 +5,8 @@ use qianmo_protocol::ids::BlobHash;
 use qianmo_protocol::session::message::{Blob, Message, Turn, Welcome};
 use rand::RngCore as _;
 
-use super::super::forge::uleb;
 use super::{Attack, Ending, Scene, Sent, attack};
+use crate::forge::uleb;
 
 pub(super) fn all() -> Vec<Attack> {
     let over = Ending::Closed(OverLimit);

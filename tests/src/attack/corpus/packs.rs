@@ -7,9 +7,9 @@ use qianmo_protocol::ids::{ChangeHash, DocId, PackHash};
 use qianmo_protocol::pack::{Entry, Pack, StubKind};
 use qianmo_protocol::session::message::{Message, RefuseCode};
 
-use super::super::forge::{Forged, uleb};
 use super::frames::bloom_message;
 use super::{Attack, Ending, Scene, Sent, attack};
+use crate::forge::{Forged, uleb};
 
 pub(super) fn all() -> Vec<Attack> {
     let body = Ending::Refused(RefuseCode::BadBody);
