@@ -18,11 +18,7 @@ pub(super) fn all() -> Vec<Attack> {
         attack("frame_length_not_shortest", Sent::Bytes(|_| vec![4, 0x80, 0x80, 0x80, 0x00]), wrong),
         attack("list_count_of_2_to_60", Sent::Bytes(|_| framed(5, &[&[0], uleb(1 << 60).as_slice()].concat())), over),
         attack("list_count_without_items", Sent::Bytes(|_| framed(5, &[&[0], uleb(4_096).as_slice()].concat())), wrong),
-        attack(
-            "vectors_count_without_items",
-            Sent::Bytes(|_| framed(3, &[&[0], uleb(4_096).as_slice()].concat())),
-            wrong,
-        ),
+        attack("vectors_count_without_items", Sent::Bytes(|_| framed(3, &[&[0], uleb(64).as_slice()].concat())), wrong),
         // Tips of 100,000 forks or incarnations do not fit into any message.
         attack("hello_of_100000_forks", Sent::Bytes(|_| [&[1], uleb(100_000 * 26).as_slice()].concat()), over),
         attack("second_hello", Sent::Bytes(|scene| Message::Hello(scene.hostile.hello()).encode_frame()), wrong),
