@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 
 use qianmo_protocol::handshake::Address;
 use qianmo_protocol::ids::{Code, DeviceId, HubId, OrgId, PersonCode, StationCode};
+use qianmo_replica::disk::{make_folder, sync_names_above};
 
 use crate::enroll::Enrolled;
 use crate::transport::DeviceIdentity;
@@ -205,7 +206,8 @@ impl IdentityFolder {
 
     fn write(&self, path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), IdentityFileError> {
         let failed = |source| IdentityFileError::Io { path: path.to_owned(), doing: "written", source };
-        fs::create_dir_all(&self.dir).map_err(failed)?;
+        make_folder(&self.dir).map_err(failed)?;
+        sync_names_above(&self.dir);
         write_atomically(&self.dir, path, bytes, secrecy).map_err(failed)
     }
 }

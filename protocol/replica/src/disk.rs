@@ -22,7 +22,7 @@ use std::{fmt, io};
 
 pub use self::memory_disk::{Fault, FaultError, FaultSpan, FaultTarget, MemoryDisk};
 pub use self::memory_file::CrashMode;
-pub use self::real_disk::{DiskOpenError, LOCK_FILE_NAME, RealDisk};
+pub use self::real_disk::{DiskOpenError, LOCK_FILE_NAME, RealDisk, make_folder, sync_names_above};
 
 /// Most bytes of a file name.
 pub const FILE_NAME_BYTES_MAX: usize = 128;

@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use qianmo_protocol::time::UnixMillis;
+use qianmo_replica::disk::{make_folder, sync_names_above};
 use qianmo_replica::pack_log::{check_segment, segment_file_name};
 
 use super::folder::{make_private, sync_folder};
@@ -237,6 +238,7 @@ pub fn backup_files(plan: &BackupPlan, config: Option<&Path>) -> Result<BackupRe
         let path = to.join(sub);
         sync_folder(&path).map_err(|source| BackupError::Write { path, source })?;
     }
+    sync_names_above(to);
     let bytes = files.iter().fold(0, |sum, file| file.bytes.saturating_add(sum));
     let manifest = Manifest::new(plan.org.clone(), plan.epoch.clone(), plan.commit, plan.made_at.0, files);
     manifest.write(to)?;
@@ -268,14 +270,11 @@ impl Target {
             return Err(BackupError::Vanished { dir: to.to_owned(), commit });
         }
         // Only the last folder is made: above it may be a disk that is not mounted.
-        match std::fs::create_dir(to) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(BackupError::NoParent { parent: to.parent().unwrap_or(to).to_owned() });
-            }
-            Err(source) => return Err(FolderError::Io { action: "make", path: to.to_owned(), source }.into()),
+        let parent = to.parent().unwrap_or(to);
+        if !parent.as_os_str().is_empty() && !parent.is_dir() {
+            return Err(BackupError::NoParent { parent: parent.to_owned() });
         }
+        make_folder(to).map_err(|source| FolderError::Io { action: "make", path: to.to_owned(), source })?;
         let failed = |source| FolderError::Io { action: "list", path: to.to_owned(), source };
         let (whole, hub) = (to.canonicalize().map_err(failed)?, plan.folder.root().canonicalize().map_err(failed)?);
         if whole.starts_with(&hub) || hub.starts_with(&whole) {
@@ -298,7 +297,7 @@ impl Target {
         };
         for sub in [LOG, SMALL] {
             let path = to.join(sub);
-            std::fs::create_dir_all(&path).map_err(|source| BackupError::Write { path: path.clone(), source })?;
+            make_folder(&path).map_err(|source| BackupError::Write { path: path.clone(), source })?;
             make_private(&path)?;
         }
         Ok(Self { before, _lock: lock })

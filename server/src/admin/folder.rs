@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use qianmo_forms::{FormError, FormSet};
+use qianmo_replica::disk::make_folder;
 
 use serde::{Deserialize, Serialize};
 
@@ -182,7 +183,7 @@ impl Folder {
             let path = self.root.clone();
             move |source| FolderError::Io { action, path, source }
         };
-        fs::create_dir_all(&self.root).map_err(failed("make"))?;
+        make_folder(&self.root).map_err(failed("make"))?;
         for entry in fs::read_dir(&self.root).map_err(failed("list"))? {
             let name = entry.map_err(failed("list"))?.file_name();
             if name != CONFIG_FILE {
@@ -192,7 +193,7 @@ impl Folder {
         }
         make_private(&self.root)?;
         let keys = self.keys();
-        fs::create_dir(&keys).map_err(|source| FolderError::Io { action: "make", path: keys.clone(), source })?;
+        make_folder(&keys).map_err(|source| FolderError::Io { action: "make", path: keys.clone(), source })?;
         make_private(&keys)
     }
 

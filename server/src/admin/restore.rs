@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use qianmo_protocol::ids::Epoch;
 use qianmo_protocol::time::UnixMillis;
-use qianmo_replica::disk::{DiskOpenError, RealDisk};
+use qianmo_replica::disk::{DiskOpenError, RealDisk, make_folder};
 use qianmo_replica::index::MemoryIndex;
 use rand::rngs::StdRng;
 
@@ -149,7 +149,7 @@ fn put(from: &Path, to: &Folder, file: &ManifestFile) -> Result<(), RestoreError
     let path = to.root().join(&file.name);
     let parent = path.parent().unwrap_or_else(|| to.root());
     if !parent.is_dir() {
-        std::fs::create_dir_all(parent).map_err(|source| write_failed(parent, source))?;
+        make_folder(parent).map_err(|source| write_failed(parent, source))?;
         make_private(parent)?;
     }
     let copied = copy_verified(&from.join(file.stored()), &path, file.bytes).map_err(|error| match error {

@@ -78,11 +78,10 @@ impl RealDisk {
     }
 
     fn lock(dir: &Path) -> io::Result<Option<File>> {
-        if !dir.is_dir() {
-            fs::create_dir_all(dir)?;
-            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                sync_folder(parent)?;
-            }
+        make_folder(dir)?;
+        if list_files(dir)?.is_empty() {
+            // Nothing is in it yet: whoever made it may have been killed before its name was durable.
+            sync_names_above(dir);
         }
         let path = dir.join(LOCK_FILE_NAME);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
@@ -240,6 +239,45 @@ fn sync_folder(_dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a folder and those above it that are missing, so that a power cut leaves them: each name is durable.
+///
+/// Whatever is synced in a folder is lost with its name.
+///
+/// # Errors
+/// One of them cannot be made or synced.
+pub fn make_folder(dir: &Path) -> io::Result<()> {
+    make_folder_syncing(dir, &mut sync_folder)
+}
+
+fn make_folder_syncing(dir: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    if dir.as_os_str().is_empty() || dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().unwrap_or_else(|| Path::new(""));
+    make_folder_syncing(parent, sync)?;
+    match fs::create_dir(dir) {
+        Ok(()) => {}
+        // Another process was quicker; its sync may be still to come.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        Err(error) => return Err(error),
+    }
+    sync(here_if_empty(parent))
+}
+
+/// Makes the names of a folder and of those above it durable, as far as this user may: those that were there before this
+/// program was are somebody else's, and were durable before.
+pub fn sync_names_above(dir: &Path) {
+    folders_above(dir).for_each(|folder| sync_folder(folder).unwrap_or_default());
+}
+
+fn folders_above(dir: &Path) -> impl Iterator<Item = &Path> {
+    dir.ancestors().skip(1).map(here_if_empty)
+}
+
+fn here_if_empty(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
+}
+
 #[cfg(unix)]
 fn free_bytes(dir: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(dir).ok()?;
@@ -313,5 +351,38 @@ mod positional {
             .ok()
             .and_then(|done| offset.checked_add(done))
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_new_parents_has_the_name_of_each_synced_in_the_folder_above() {
+        let root = tempfile::tempdir().unwrap();
+        let mut synced = Vec::new();
+        let mut sync = |folder: &Path| {
+            synced.push(folder.to_owned());
+            Ok(())
+        };
+        make_folder_syncing(&root.path().join("a/b/c"), &mut sync).unwrap();
+        make_folder_syncing(&root.path().join("a/b/c"), &mut sync).unwrap();
+        assert!(root.path().join("a/b/c").is_dir());
+        assert_eq!(synced, [root.path().to_owned(), root.path().join("a"), root.path().join("a/b")]);
+    }
+
+    #[test]
+    fn a_folder_whose_parent_cannot_be_synced_is_not_made_good() {
+        let root = tempfile::tempdir().unwrap();
+        let mut sync = |_: &Path| Err(io::Error::other("no"));
+        make_folder_syncing(&root.path().join("a/b"), &mut sync).unwrap_err();
+        assert!(!root.path().join("a/b").exists());
+    }
+
+    #[test]
+    fn the_folders_above_a_relative_one_end_with_where_the_program_is() {
+        assert!(folders_above(Path::new("a/b/c")).eq([Path::new("a/b"), Path::new("a"), Path::new(".")]));
+        assert!(folders_above(Path::new("/a/b")).eq([Path::new("/a"), Path::new("/")]));
     }
 }
