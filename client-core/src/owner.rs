@@ -56,7 +56,7 @@ use crate::status::{CopiedNotice, SyncStatus, UpdateNeed};
 
 pub(crate) use bundle::Contents;
 #[cfg(feature = "simulation")]
-pub(crate) use open::{Parts, assemble};
+pub(crate) use open::{IndexMade, Parts, assemble};
 pub(crate) use session::{Harvest, SessionFailure, Step};
 
 /// Works that share one fdatasync.

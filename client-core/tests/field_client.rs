@@ -496,3 +496,25 @@ async fn lost_index_is_built_anew_and_said() {
     assert_eq!(tablet.diagnostics().unwrap().repairs.len(), 1);
     assert!(sync(&tablet).await.complete);
 }
+
+#[tokio::test]
+async fn index_folder_that_cannot_be_used_keeps_nobody_from_reading_and_saving() {
+    let (world, dir) = (World::new(), folder());
+    let tablet = world.enrolled(dir.path(), "P01", Role::Technician).await;
+    let record = tablet.create(visit("索引目录坏了也要能看")).await.unwrap();
+    tablet.close().await.unwrap();
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    std::fs::write(dir.path().join("index"), b"no folder").unwrap();
+    let tablet = world.tablet(dir.path()).await;
+    let repairs = tablet.diagnostics().unwrap().repairs;
+    assert!(repairs.iter().any(|repair| repair.contains("index cannot be kept")), "{repairs:?}");
+    let later = tablet.create(visit("也要能写")).await.unwrap();
+    tablet.close().await.unwrap();
+    std::fs::remove_file(dir.path().join("index")).unwrap();
+    let tablet = world.tablet(dir.path()).await;
+    let repairs = tablet.diagnostics().unwrap().repairs;
+    assert!(repairs.iter().any(|repair| repair.contains("was missing")), "{repairs:?}");
+    for record in [record, later] {
+        assert_eq!(delivery(&tablet, record), Delivery::Waiting);
+    }
+}

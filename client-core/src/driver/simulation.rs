@@ -45,7 +45,7 @@ use crate::error::{OpenError, ReadError, StoreFailure, WriteError};
 use crate::evict::EvictError;
 use crate::identity::Identity;
 use crate::names::{DraftId, FieldPath, RecordId, RecordVersion};
-use crate::owner::{Owner, Parts, SessionFailure, Setup, Shared, Step, assemble};
+use crate::owner::{IndexMade, Owner, Parts, SessionFailure, Setup, Shared, Step, assemble};
 use crate::status::{Connectivity, SyncStatus};
 use crate::transport::{DeviceIdentity, LinkError};
 use crate::views::RecordView;
@@ -156,8 +156,12 @@ impl Tablet {
             draws: draws.clone(),
             news: Arc::new(move || news.store(true, Ordering::Relaxed)),
         };
-        let parts =
-            Parts { disk: hardware.disk, index: hardware.index, identity: Some(who.identity()), repairs: Vec::new() };
+        let parts = Parts {
+            disk: hardware.disk,
+            index: hardware.index,
+            identity: Some(who.identity()),
+            how: IndexMade::AsWanted,
+        };
         let owner = assemble(&setup, parts)?;
         let engine = Engine::new(config.timings, config.schedule);
         let mut tablet = Self {

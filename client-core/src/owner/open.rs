@@ -7,12 +7,12 @@ use qianmo_protocol::control::SignedEntry;
 use qianmo_protocol::ids::{Code, DeviceId};
 use qianmo_protocol::wire::{Reader, Wire as _, Writer};
 use qianmo_replica::disk::{Disk, DiskOpenError, RealDisk};
-use qianmo_replica::index::{Index, IndexOpen, SledIndex};
+use qianmo_replica::index::{Index, IndexOpen, IndexOpenError, MemoryIndex, SledIndex};
 use qianmo_replica::replica::{Identity as StoreIdentity, Notice, OpenReport, Replica, ReplicaError, Role};
 
 use super::session::LAST_SUCCESS_KEY;
 use super::{COPIED_KEY, Completions, IndexFate, Owner, Setup};
-use crate::error::{OpenError, StoreFailure};
+use crate::error::{OpenError, StoreFailure, chain};
 use crate::event::Event;
 use crate::identity::{Identity, IdentityFolder};
 use crate::status::CopiedNotice;
@@ -40,15 +40,8 @@ pub(super) fn open(setup: &Setup, fate: IndexFate) -> Result<Owner, OpenError> {
     if fate == IndexFate::Rebuild {
         remove_index(&index_dir);
     }
-    let mut repairs = Vec::new();
-    let (index, how) =
-        SledIndex::open(&index_dir, setup.config.index_cache_bytes).map_err(|error| store_failed(&error))?;
-    match how {
-        IndexOpen::Opened | IndexOpen::Created => {}
-        IndexOpen::Rebuilt { reason } => repairs.push(format!("the index was built anew: {reason}")),
-    }
-    let parts = Parts { disk: Box::new(disk), index: Box::new(index), identity, repairs };
-    assemble(setup, parts)
+    let (index, how) = open_index(&index_dir, setup.config.index_cache_bytes, fate)?;
+    assemble(setup, Parts { disk: Box::new(disk), index, identity, how })
 }
 
 /// What a store is made of, wherever it is kept.
@@ -57,15 +50,16 @@ pub(crate) struct Parts {
     pub(crate) disk: Box<dyn Disk>,
     pub(crate) index: Box<dyn Index>,
     pub(crate) identity: Option<Identity>,
-    pub(crate) repairs: Vec<String>,
+    pub(crate) how: IndexMade,
 }
 
 /// Opens a store on its parts.
 pub(crate) fn assemble(setup: &Setup, parts: Parts) -> Result<Owner, OpenError> {
-    let Parts { disk, index, identity, mut repairs } = parts;
+    let Parts { disk, index, identity, how } = parts;
     let who = store_identity(identity.as_ref());
     let opened = Replica::open(disk, index, who, &mut setup.draws.clone());
     let (replica, report) = opened.map_err(|error| store_failed(&error))?;
+    let mut repairs: Vec<String> = how.repair(&report).into_iter().collect();
     repairs.extend(repairs_of(&report));
     let mut owner = Owner {
         setup: setup.clone(),
@@ -110,6 +104,49 @@ fn store_identity(identity: Option<&Identity>) -> StoreIdentity {
             key: ed25519_dalek::SigningKey::from_bytes(&NO_KEY),
             role: Role::Tablet,
         },
+    }
+}
+
+/// How the index came to be.
+#[derive(Debug)]
+pub(crate) enum IndexMade {
+    /// As whoever opens the store wanted it: thrown away on purpose, or not a folder's at all.
+    AsWanted,
+    InItsFolder(IndexOpen),
+    /// The folder cannot be used, so it is made in memory, and again at the next start: reading does not depend on a disk
+    /// that takes writes.
+    InMemory {
+        why: IndexOpenError,
+    },
+}
+
+fn open_index(dir: &Path, cache_bytes: u64, fate: IndexFate) -> Result<(Box<dyn Index>, IndexMade), OpenError> {
+    match SledIndex::open(dir, cache_bytes) {
+        Ok((index, _)) if fate == IndexFate::Rebuild => Ok((Box::new(index), IndexMade::AsWanted)),
+        Ok((index, how)) => Ok((Box::new(index), IndexMade::InItsFolder(how))),
+        Err(IndexOpenError::Locked { .. }) => Err(OpenError::InUse),
+        Err(why @ (IndexOpenError::Io { .. } | IndexOpenError::Engine { .. })) => {
+            Ok((Box::new(MemoryIndex::new()), IndexMade::InMemory { why }))
+        }
+    }
+}
+
+impl IndexMade {
+    /// An index that was missing or worthless was made again from the log.
+    fn repair(&self, report: &OpenReport) -> Option<String> {
+        match self {
+            Self::AsWanted | Self::InItsFolder(IndexOpen::Opened) => None,
+            Self::InItsFolder(IndexOpen::Created) => (report.absorbed > 0).then(|| {
+                format!("the index was missing and was built anew from {} entries; nothing is lost", report.absorbed)
+            }),
+            Self::InItsFolder(IndexOpen::Rebuilt { reason }) => {
+                Some(format!("the index was built anew, nothing is lost: {reason}"))
+            }
+            Self::InMemory { why } => Some(format!(
+                "the index cannot be kept on the disk and is made anew at every start, nothing is lost: {}",
+                chain(why)
+            )),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::disk::{DiskOpenError, RealDisk};
-use qianmo_replica::index::{IndexOpenError, SledIndex};
+use qianmo_replica::index::{IndexOpen, IndexOpenError, SledIndex};
 use qianmo_replica::replica::OpenReport;
 use rand::rngs::StdRng;
 
@@ -71,7 +71,7 @@ pub fn open(
     let files = HubKeyFiles::load(&keys)?;
     // The lock of the log guards the index too: it is taken first.
     let disk = RealDisk::open(folder.log())?;
-    let (index, _) = SledIndex::open(folder.index(), INDEX_CACHE_BYTES)?;
+    let (index, how) = SledIndex::open(folder.index(), INDEX_CACHE_BYTES)?;
     let setup = HubSetup { authority: authority.public_key(), secrets: files.secrets, limits, clock, rng };
     let log_end = folder.log_end().unwrap_or_else(|error| {
         tracing::warn!(error = &error as &dyn core::error::Error, "how far the record store was durable is not known");
@@ -82,8 +82,26 @@ pub fn open(
     if core.opened_commit() < log_end {
         folder.set_log_end(core.replica().durable_commit().0)?;
     }
+    log_index(&how, &report);
     log_report(&report);
     Ok(OpenedHub { core, report, authority: Arc::new(authority), identity, organisation: mark.organisation })
+}
+
+/// An index that follows from the log is made good by itself; an administrator should know that it was, and why.
+fn log_index(how: &IndexOpen, report: &OpenReport) {
+    match how {
+        IndexOpen::Opened => {}
+        IndexOpen::Created if report.absorbed == 0 => {}
+        IndexOpen::Created => {
+            tracing::warn!(
+                frames = report.absorbed,
+                "there was no index; it was built anew from the log, nothing is lost"
+            );
+        }
+        IndexOpen::Rebuilt { reason } => {
+            tracing::warn!(%reason, frames = report.absorbed, "the index was built anew from the log, nothing is lost");
+        }
+    }
 }
 
 fn log_report(report: &OpenReport) {
