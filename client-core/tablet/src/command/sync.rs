@@ -158,7 +158,8 @@ pub(crate) fn lines(report: &SyncReport, messages: Messages) -> Vec<String> {
     let mut lines = Vec::new();
     let moved = report.records_up + report.records_down + report.packs_up + report.packs_down;
     if moved == 0 {
-        lines.push(messages.text("sync-nothing"));
+        // That both agree is known only when everything was compared.
+        lines.extend(report.complete.then(|| messages.text("sync-nothing")));
     } else {
         let arguments = [
             ("up", report.records_up.into()),
@@ -226,7 +227,10 @@ mod tests {
                 "管理端没有收 ab12：管理端空间不足,请告诉管理员",
             ]
         );
-        let quiet = lines(&SyncReport::default(), Messages::new(Lang::En));
+        let quiet = SyncReport { complete: true, ..SyncReport::default() };
+        let quiet = lines(&quiet, Messages::new(Lang::En));
+        let cut_short = lines(&SyncReport::default(), Messages::new(Lang::En));
+        assert_eq!(cut_short, quiet[1..], "that both agree is not said of a sync that did not end");
         assert_eq!(quiet.first().map(String::as_str), Some("Both sides agree; nothing to send or fetch."));
     }
 }
