@@ -4,12 +4,16 @@
 //! folder. What a store confirmed before the crash is written down by [`promises`]; what is found after it is compared with
 //! that. A run ends with one JSON line; what it finds keeps its folder and says the command that repeats it.
 
+pub mod derived;
+pub mod full;
 pub mod index_state;
 pub mod kill;
 pub mod power;
 pub mod process;
 pub mod promises;
 pub mod store;
+pub mod trace;
+pub mod traced;
 pub mod watched_disk;
 
 use tempfile::TempDir;

@@ -76,34 +76,42 @@ impl IndexState {
                 fs::write(to.join("sled").join(name), b"half")
             }
             Self::Missing => fs::remove_file(victim),
-            Self::Torn | Self::Flipped | Self::Overwritten => self.damage(&victim, rng),
+            Self::Torn | Self::Flipped | Self::Overwritten => damage_file(self, &victim, rng),
         }
     }
+}
 
-    fn damage(self, victim: &Path, rng: &mut ChaCha20Rng) -> std::io::Result<()> {
-        let mut bytes = fs::read(victim)?;
-        let length = bytes.len().max(1);
-        match self {
-            Self::Torn => bytes.truncate(rng.random_range(0..length)),
-            Self::Flipped => {
-                // Most of sled's file is unused room: aim where it is used.
-                let used = bytes.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1);
-                for _ in 0..rng.random_range(1..4) {
-                    let at = rng.random_range(0..used);
-                    if let Some(byte) = bytes.get_mut(at) {
-                        *byte ^= 1 << rng.random_range(0..8);
-                    }
+/// Cuts, flips or overwrites a file; the other states leave it alone.
+///
+/// # Errors
+/// It cannot be read or written.
+pub fn damage_file(state: IndexState, victim: &Path, rng: &mut ChaCha20Rng) -> std::io::Result<()> {
+    let mut bytes = fs::read(victim)?;
+    let length = bytes.len().max(1);
+    match state {
+        IndexState::Torn => bytes.truncate(rng.random_range(0..length)),
+        IndexState::Flipped => {
+            // Most of sled's file is unused room: aim where it is used.
+            let used = bytes.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1);
+            for _ in 0..rng.random_range(1..4) {
+                let at = rng.random_range(0..used);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << rng.random_range(0..8);
                 }
             }
-            Self::Overwritten => {
-                let start = rng.random_range(0..length);
-                let end = length.min(start + 512);
-                rng.fill(bytes.get_mut(start..end).unwrap_or_default());
-            }
-            Self::Absent | Self::OtherBoot | Self::Killed | Self::Generating | Self::Missing => {}
         }
-        fs::write(victim, bytes)
+        IndexState::Overwritten => {
+            let start = rng.random_range(0..length);
+            let end = length.min(start + 512);
+            rng.fill(bytes.get_mut(start..end).unwrap_or_default());
+        }
+        IndexState::Absent
+        | IndexState::OtherBoot
+        | IndexState::Killed
+        | IndexState::Generating
+        | IndexState::Missing => {}
     }
+    fs::write(victim, bytes)
 }
 
 fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {

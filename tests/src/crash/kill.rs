@@ -401,7 +401,7 @@ impl Organisation {
         let purge = victim.as_ref().and_then(|marker| Some((marker, self.ids.get(marker)?)));
         let (arguments, erased) = match (self.rng.random_range(0..5), purge) {
             (0..2, Some((marker, id))) => {
-                (vec!["purge", id, "--reason", "request", "--yes", "--unsaved"], Some(marker.clone()))
+                (vec!["purge", id, "--reason", "request", "--yes", "--even-if-unsaved"], Some(marker.clone()))
             }
             (0..4, _) => (vec!["backup", "--to", &to], None),
             _ => (vec!["rebuild"], None),
@@ -531,7 +531,7 @@ impl Organisation {
     /// The hub must not run.
     fn look_at_hub(&mut self) {
         self.score.looks += 1;
-        match look_at_hub(&self.hub.data()) {
+        match look_at_hub(self.hub.data()) {
             Ok((found, ids)) => {
                 let broken = self.promises.check_hub(&found);
                 self.note(broken);

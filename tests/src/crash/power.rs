@@ -501,7 +501,7 @@ impl Story {
 }
 
 /// Opens a store over a disk, with its index in a folder.
-fn in_folder(
+pub(super) fn in_folder(
     disk: Box<dyn Disk>,
     folder: &Path,
     identity: Identity,
@@ -515,7 +515,7 @@ fn is_of_index(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.to_string().contains("index"))
 }
 
-fn read_all(replica: &mut Replica, report: &OpenReport) -> anyhow::Result<Found> {
+pub(super) fn read_all(replica: &mut Replica, report: &OpenReport) -> anyhow::Result<Found> {
     ensure!(report.log.read_only.is_none(), "it takes no writes: {:?}", report.log.read_only);
     ensure!(report.unreadable.is_empty(), "frames cannot be read: {:?}", report.unreadable);
     let mut found = Found { is_enrolled: true, ..Found::default() };
@@ -539,7 +539,12 @@ fn read_all(replica: &mut Replica, report: &OpenReport) -> anyhow::Result<Found>
     Ok(found)
 }
 
-fn write_image(folder: &Path, image: &Image, state: IndexState, rng: &mut ChaCha20Rng) -> anyhow::Result<()> {
+pub(super) fn write_image(
+    folder: &Path,
+    image: &Image,
+    state: IndexState,
+    rng: &mut ChaCha20Rng,
+) -> anyhow::Result<()> {
     let log = folder.join("log");
     std::fs::create_dir_all(&log)?;
     for entry in image.files.list()? {

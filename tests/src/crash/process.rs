@@ -22,6 +22,7 @@ use rand::rngs::StdRng;
 
 use super::promises::{Found, version_of};
 use super::store::{self, StoreOrder};
+use super::traced::{self, SceneOrder};
 
 /// How long a process may take to come up or to end.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -36,14 +37,19 @@ pub fn part() -> Option<ExitCode> {
     Some(match std::env::var(PART).ok()?.as_str() {
         "hub" => qianmo_server_bin::main_from_env(),
         "tablet" => qianmo_tablet::main_from_env(),
-        _ => match store::run(&StoreOrder::parse()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                super::complain(&format!("store: {error:#}"));
-                ExitCode::FAILURE
-            }
-        },
+        "scene" => ended("scene", traced::scene(&SceneOrder::parse())),
+        _ => ended("store", store::run(&StoreOrder::parse())),
     })
+}
+
+fn ended(part: &str, done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            super::complain(&format!("{part}: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A command of this executable in a part.
@@ -52,7 +58,10 @@ pub fn part() -> Option<ExitCode> {
 /// The executable is not known.
 pub fn command(part: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.env_clear().env(PART, part).env("LANG", "en_US.UTF-8").env("HOME", "/nonexistent").stdin(Stdio::null());
+    command.env_clear();
+    // Nobody syncs as often as a store under test.
+    command.env("QIANMO_LIMITS_SESSIONS_PER_DEVICE_PER_MINUTE_MAX", "100000");
+    command.env(PART, part).env("LANG", "en_US.UTF-8").env("HOME", "/nonexistent").stdin(Stdio::null());
     Ok(command)
 }
 
@@ -135,6 +144,15 @@ impl Speaker {
     }
 }
 
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        // A run that ends with an error leaves no process behind.
+        if self.child.kill().is_ok() {
+            self.child.wait().map(drop).unwrap_or_default();
+        }
+    }
+}
+
 /// Two ports nobody uses now: UDP and TCP.
 ///
 /// # Errors
@@ -148,7 +166,10 @@ pub fn free_ports() -> anyhow::Result<(u16, u16)> {
 pub struct Hub {
     /// Where everything of the run is.
     pub root: PathBuf,
+    data: PathBuf,
     ports: (u16, u16),
+    /// Free bytes below which it takes nothing, if not the usual.
+    reserve: Option<&'static str>,
     serving: Option<Speaker>,
 }
 
@@ -158,17 +179,40 @@ impl Hub {
     /// # Errors
     /// `init` fails.
     pub fn init(root: &Path) -> anyhow::Result<Self> {
-        let hub = Self { root: root.to_owned(), ports: free_ports()?, serving: None };
+        Self::init_at(root, &root.join("hub"))
+    }
+
+    /// Likewise, with its data in another folder.
+    ///
+    /// # Errors
+    /// `init` fails.
+    pub fn init_at(root: &Path, data: &Path) -> anyhow::Result<Self> {
+        let hub =
+            Self { root: root.to_owned(), data: data.to_owned(), ports: free_ports()?, reserve: None, serving: None };
         let (listen, web) = hub.addresses();
         let ran = hub.run(&["init", "--name", "QM", "--listen", &listen, "--advertise", &listen, "--web", &web])?;
         ensure!(ran.code == Some(0), "init: {ran:?}");
         Ok(hub)
     }
 
+    /// The hub of a folder, on ports of its own. It does not run yet.
+    ///
+    /// # Errors
+    /// There are no free ports.
+    pub fn at(root: &Path, data: &Path) -> anyhow::Result<Self> {
+        let (root, data) = (root.to_owned(), data.to_owned());
+        Ok(Self { root, data, ports: free_ports()?, reserve: None, serving: None })
+    }
+
+    /// Sets the free bytes below which it takes nothing.
+    pub const fn reserve(&mut self, bytes: &'static str) {
+        self.reserve = Some(bytes);
+    }
+
     /// Its folder.
     #[must_use]
-    pub fn data(&self) -> PathBuf {
-        self.root.join("hub")
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     fn addresses(&self) -> (String, String) {
@@ -182,6 +226,9 @@ impl Hub {
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = command("hub")?;
         command.args(arguments).arg("--data").arg(self.data());
+        if let Some(bytes) = self.reserve {
+            command.env("QIANMO_LIMITS_DISK_RESERVE_BYTES", bytes);
+        }
         Ok(command)
     }
 
@@ -235,6 +282,22 @@ impl Hub {
         let (_, code) = serving.kill()?;
         ensure!(code.is_none(), "the hub had ended by itself with {code:?}; see {}", self.root.display());
         Ok(())
+    }
+
+    /// Waits for it to end by itself, then kills it.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn stop_if_running(&mut self, within: Duration) -> anyhow::Result<()> {
+        let Some(serving) = self.serving.take() else { return Ok(()) };
+        serving.run_for(within);
+        serving.kill().map(drop)
+    }
+
+    /// What it said last on standard error.
+    #[must_use]
+    pub fn log_end(&self) -> String {
+        tail(&self.root.join("hub.log"), 600)
     }
 
     /// A ticket for a person.

@@ -287,8 +287,10 @@ impl Store {
 
     async fn sync(&mut self) -> anyhow::Result<()> {
         say(&self.name, "syncing")?;
-        if let Err(error) = self.client.sync_now(SYNC_WITHIN).await {
-            say(&self.name, &format!("syncing failed: {error}"))?;
+        match self.client.sync_now(SYNC_WITHIN).await {
+            Ok(report) if report.complete => {}
+            Ok(report) => say(&self.name, &format!("syncing did not end: {report:?}"))?,
+            Err(error) => say(&self.name, &format!("syncing failed: {error}"))?,
         }
         for row in rows(&self.client)? {
             let is_there = matches!(row.delivery, Delivery::Acknowledged | Delivery::BackedUp);
