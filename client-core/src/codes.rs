@@ -324,6 +324,14 @@ pub(crate) fn unreachable() -> Label {
     ))
 }
 
+/// What to tell a person whom the hub has sent away for a while.
+pub(crate) fn come_later() -> Label {
+    label((
+        "管理端现在不收(正忙、正在停机或空间不足),会自动再试;本机内容都在,一直这样请告诉管理员",
+        "the hub takes nothing now (it is busy, stopping, or has no room) and is tried again; everything here is kept; if it stays so, tell the administrator",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

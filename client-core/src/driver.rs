@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::calendar::Clock;
-use crate::codes::{HaltReason, unreachable};
+use crate::codes::HaltReason;
 use crate::config::ClientConfig;
 use crate::engine::{Answer, AskId, Effect, Engine, Goal, Input, Moment, Over};
 use crate::error::{EnrollError, SyncError};
@@ -297,9 +297,9 @@ impl Driver {
     fn failed(&mut self, over: Over, detail: Option<failure::Detail>) {
         let Some(detail) = detail else { return };
         tracing::info!(detail = %detail.text, "a session with the hub did not end well");
-        let message = match (over, detail.reason) {
-            (Over::Halting(reason), _) | (_, Some(reason)) => reason.message(),
-            (Over::Well { .. } | Over::Broken { .. }, None) => unreachable(),
+        let message = match over {
+            Over::Halting(reason) => reason.message(),
+            Over::Well { .. } | Over::Broken { .. } => detail.hint.message(),
         };
         if over == Over::Halting(HaltReason::StoreFailed) {
             self.last_store_failure = Some(detail.text.clone());

@@ -5,7 +5,9 @@ use std::time::Duration;
 use qianmo_protocol::close_code::CloseCode;
 use qianmo_protocol::session::SessionError;
 
-use crate::codes::HaltReason;
+use qianmo_forms::Label;
+
+use crate::codes::{HaltReason, come_later, unreachable};
 use crate::engine::Over;
 use crate::error::chain;
 use crate::owner::SessionFailure;
@@ -16,8 +18,45 @@ use crate::transport::{ConnectError, LinkError};
 pub(super) struct Detail {
     /// For a log.
     pub(super) text: String,
-    /// What it most likely is, when a person should hear it though tries go on.
-    pub(super) reason: Option<HaltReason>,
+    /// What a person should hear though tries go on.
+    pub(super) hint: Hint,
+}
+
+/// What a failure that is tried again most likely is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// The network.
+    Unreachable,
+    /// The hub, which has other things to do or no room.
+    Later,
+    /// This.
+    Likely(HaltReason),
+}
+
+impl Hint {
+    /// The words.
+    pub(super) fn message(self) -> Label {
+        match self {
+            Self::Unreachable => unreachable(),
+            Self::Later => come_later(),
+            Self::Likely(reason) => reason.message(),
+        }
+    }
+
+    const fn of_code(code: CloseCode) -> Self {
+        match code {
+            CloseCode::ShuttingDown | CloseCode::Busy | CloseCode::TooManyConnections => Self::Later,
+            CloseCode::NotEnrolled
+            | CloseCode::Revoked
+            | CloseCode::DeviceRefused
+            | CloseCode::IncompatibleVersion
+            | CloseCode::ProtocolViolation
+            | CloseCode::OverLimit
+            | CloseCode::Done
+            | CloseCode::TimedOut
+            | CloseCode::Internal => Self::Unreachable,
+        }
+    }
 }
 
 /// A session that did not end well.
@@ -31,12 +70,12 @@ pub(super) struct Trouble {
 
 impl Trouble {
     fn new(over: Over, error: &dyn std::error::Error, code: CloseCode) -> Self {
-        Self { over, detail: Detail { text: chain(error), reason: None }, code }
+        Self { over, detail: Detail { text: chain(error), hint: Hint::Unreachable }, code }
     }
 
     /// The network or the other side did not do in time.
     pub(super) fn late(what: &str) -> Self {
-        let detail = Detail { text: what.to_owned(), reason: None };
+        let detail = Detail { text: what.to_owned(), hint: Hint::Unreachable };
         Self { over: BROKEN, detail, code: CloseCode::TimedOut }
     }
 
@@ -53,7 +92,9 @@ impl Trouble {
         };
         let mut trouble = Self::new(over, error, CloseCode::Done);
         if matches!(error, ConnectError::WrongOrganisation) {
-            trouble.detail.reason = Some(HaltReason::WrongOrganisation);
+            trouble.detail.hint = Hint::Likely(HaltReason::WrongOrganisation);
+        } else if let ConnectError::Rejected { code } = error {
+            trouble.detail.hint = Hint::of_code(*code);
         }
         trouble
     }
@@ -68,7 +109,11 @@ impl Trouble {
             | LinkError::TimedOut
             | LinkError::Abandoned { .. } => BROKEN,
         };
-        Self::new(over, error, error.close_code())
+        let mut trouble = Self::new(over, error, error.close_code());
+        if let LinkError::Closed { code: Some(code) } = error {
+            trouble.detail.hint = Hint::of_code(*code);
+        }
+        trouble
     }
 
     pub(super) fn of_session(failure: &SessionFailure, patience: Duration) -> Self {
@@ -118,9 +163,18 @@ mod tests {
     }
 
     #[test]
+    fn busy_hub_is_told_from_one_that_cannot_be_reached() {
+        let trouble = Trouble::of_link(&LinkError::Closed { code: Some(CloseCode::Busy) }, Duration::ZERO);
+        assert_eq!((trouble.over, trouble.detail.hint), (BROKEN, Hint::Later));
+        assert!(Hint::Later.message().en.contains("no room"));
+        let trouble = Trouble::of_link(&LinkError::TimedOut, Duration::ZERO);
+        assert_eq!(trouble.detail.hint, Hint::Unreachable);
+    }
+
+    #[test]
     fn stranger_at_the_address_is_tried_again_and_shown() {
         let trouble = Trouble::of_connect(&ConnectError::WrongOrganisation, Duration::ZERO);
         assert_eq!(trouble.over, BROKEN);
-        assert_eq!(trouble.detail.reason, Some(HaltReason::WrongOrganisation));
+        assert_eq!(trouble.detail.hint, Hint::Likely(HaltReason::WrongOrganisation));
     }
 }

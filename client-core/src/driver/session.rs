@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Surroundings;
-use super::failure::{Detail, Trouble};
+use super::failure::{Detail, Hint, Trouble};
 use crate::codes::HaltReason;
 use crate::engine::{Goal, Left, Over, Reading};
 use crate::identity::Identity;
@@ -174,7 +174,7 @@ fn sent_away(trouble: Trouble, reading: Reading, left: Left) -> (Over, Option<De
 
 fn parted(parting: Parting, left: Left, revoked: bool) -> (Over, Option<Detail>) {
     let halting = |reason: HaltReason| {
-        let detail = Detail { text: reason.message().en, reason: None };
+        let detail = Detail { text: reason.message().en, hint: Hint::Likely(reason) };
         (Over::Halting(reason), Some(detail))
     };
     // A revoked device may still bring what it has; then there is nothing more to come for.
@@ -191,7 +191,7 @@ fn parted(parting: Parting, left: Left, revoked: bool) -> (Over, Option<Detail>)
                 ByeReason::Revoked => halting(HaltReason::Revoked),
                 ByeReason::Done | ByeReason::Later if finished => well(retry_after),
                 ByeReason::Done | ByeReason::Later => {
-                    let detail = Detail { text: "the hub asked to come back later".to_owned(), reason: None };
+                    let detail = Detail { text: "the hub asked to come back later".to_owned(), hint: Hint::Later };
                     (Over::Broken { retry_after }, Some(detail))
                 }
             }

@@ -93,7 +93,7 @@ fn log_index(how: &IndexOpen, report: &OpenReport) {
         IndexOpen::Opened => {}
         IndexOpen::Created if report.absorbed == 0 => {}
         IndexOpen::Created => {
-            tracing::warn!(
+            tracing::info!(
                 frames = report.absorbed,
                 "there was no index; it was built anew from the log, nothing is lost"
             );

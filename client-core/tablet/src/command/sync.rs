@@ -70,7 +70,10 @@ async fn once(work: &mut Work<'_, '_>, within: Duration) -> Result<(), Failure> 
         }
     }
     if !report.complete {
-        let told = Told::new(Exit::Network, messages.text("sync-incomplete"));
+        let mut told = Told::new(Exit::Network, messages.text("sync-incomplete"));
+        if let Some(failure) = work.client.status().last_failure {
+            told = told.why(failure.message.get(messages.lang()));
+        }
         return Err(told.next(messages.text("next-unreachable")).into());
     }
     if report.refused.iter().any(|refused| refused.code.is_permanent()) {
