@@ -2,6 +2,7 @@
 //! protocol versions. None of it may be shown, and none of it may hold up honest work.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use automerge::transaction::Transactable as _;
 use automerge::{ActorId as LibraryActor, Automerge, Change, ExpandedChange, ObjType, ROOT, ReadDoc as _};
@@ -253,10 +254,19 @@ fn deep(origin: &Origin) -> Option<RawChange> {
     })
 }
 
+/// Twice as many operations as a change may have. The library needs 60 ms to write them, so they are written once and
+/// then given the author.
 fn many_ops(origin: &Origin) -> Option<RawChange> {
-    written(origin, |transaction| {
-        for number in 0..8_000 {
-            transaction.put(ROOT, (number % 64).to_string(), number).unwrap();
-        }
+    static MODEL: OnceLock<Option<RawChange>> = OnceLock::new();
+    let model = MODEL.get_or_init(|| {
+        written(origin, |transaction| {
+            for number in 0..8_000 {
+                transaction.put(ROOT, number.to_string(), number).unwrap();
+            }
+        })
+    });
+    changed(model.as_ref()?, |one| {
+        one.actor_id = LibraryActor::from(origin.actor.0.as_slice());
+        one.time = origin.time.0;
     })
 }
