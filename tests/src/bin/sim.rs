@@ -46,6 +46,9 @@ struct Arguments {
     /// Prints the plan of one seed as a story, and does not run it.
     #[arg(long)]
     story: bool,
+    /// Begins no further seed after so many minutes, and reports those that were run.
+    #[arg(long)]
+    minutes: Option<u64>,
     /// Goes on after a failure.
     #[arg(long)]
     keep_going: bool,
@@ -148,13 +151,14 @@ fn many(arguments: &Arguments, forms: &Arc<FormSet>) -> ExitCode {
     let next = AtomicU64::new(arguments.from);
     let stop = AtomicBool::new(false);
     let end = arguments.from + arguments.seeds;
+    let is_late = || arguments.minutes.is_some_and(|minutes| began.elapsed().as_secs() >= minutes * 60);
     let (done, results) = channel::<(u64, Outcome, Option<Outcome>)>();
     let mut sum = Sum::default();
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads.max(1) {
-            let (done, next, stop) = (done.clone(), &next, &stop);
+            let (done, next, stop, is_late) = (done.clone(), &next, &stop, &is_late);
             scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) && !is_late() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end {
                         break;
