@@ -4,6 +4,7 @@
 //! folder. What a store confirmed before the crash is written down by [`promises`]; what is found after it is compared with
 //! that. A run ends with one JSON line; what it finds keeps its folder and says the command that repeats it.
 
+pub mod activity;
 pub mod derived;
 pub mod full;
 pub mod index_state;

@@ -175,10 +175,10 @@ fn one_damage(template: &Template, number: usize, seed: u64, score: &Mutex<Score
     } else if number.is_multiple_of(SERVE_ONE_IN) {
         let log = served(&data, copy.path())?;
         told = log.contains("built anew") || log.contains("made anew");
-        look_at_hub(&data).map(|(found, _)| promises.check_hub(&found))
+        look_at_hub(&data).map(|seen| promises.check_hub(&seen.found))
     } else {
         told = true;
-        look_at_hub(&data).map(|(found, _)| promises.check_hub(&found))
+        look_at_hub(&data).map(|seen| promises.check_hub(&seen.found))
     };
     let mut score = score.lock().unwrap();
     *score.damages.entry(format!("{} {}", part.word(), state.word())).or_default() += 1;

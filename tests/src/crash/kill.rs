@@ -16,7 +16,8 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
 use serde_json::{Value, json};
 
-use super::process::{self, Hub, Speaker, look_at_hub, ran};
+use super::activity::{Activity, LogFolder};
+use super::process::{self, Hub, HubFound, Speaker, look_at_hub, ran};
 use super::promises::{Broken, Deed, Line, Promises, split, text};
 use super::store::{self, Mix};
 use super::{complain, scratch};
@@ -24,8 +25,18 @@ use crate::bench::{bar, commit};
 
 /// Tablets of an organisation at a time.
 const TABLETS: usize = 3;
+/// How often a log is looked at for the first change of a command.
+const LOOK_EVERY: Duration = Duration::from_micros(300);
+/// How long a log may take to become large enough for a rewrite. If it does not, the store is killed in something else.
+const REWRITE_WITHIN: Duration = Duration::from_secs(4);
+/// What a store does so seldom that some kills are aimed at it.
+const RARE: [Activity; 3] = [Activity::Eviction, Activity::Import, Activity::Sync];
+/// Lines after which such a kill comes anyhow.
+const LINES_AIMED: usize = 200;
 /// Rounds after which a tablet makes room for a new one.
 const ROUNDS_OF_A_TABLET: usize = 40;
+/// So many rounds must hit every activity.
+const ROUNDS_THAT_HIT_ALL: usize = 1_000;
 /// Deeds of a store that nobody kills.
 const DEEDS: usize = 400;
 
@@ -59,13 +70,13 @@ enum Kind {
 impl Kind {
     fn draw(rng: &mut ChaCha20Rng) -> Self {
         match rng.random_range(0..100_u32) {
-            0..44 => Self::Save,
-            44..50 => Self::Rewrite,
+            0..46 => Self::Save,
+            46..50 => Self::Rewrite,
             50..66 => Self::SyncTablet,
             66..78 => Self::SyncHub,
             78..86 => Self::CommandLine,
-            86..91 => Self::Administer,
-            91..96 => Self::OpenHub,
+            86..92 => Self::Administer,
+            92..96 => Self::OpenHub,
             96.. => Self::Enrol,
         }
     }
@@ -89,6 +100,8 @@ impl Kind {
 struct Score {
     rounds: usize,
     kinds: BTreeMap<&'static str, usize>,
+    /// What was under way when a process was killed.
+    hit: BTreeMap<Activity, usize>,
     looks: usize,
     kept: u64,
     lost: Vec<String>,
@@ -122,7 +135,11 @@ pub fn run(order: &KillOrder) -> anyhow::Result<(Value, bool)> {
         total.add(score?);
     }
     let seconds = start.elapsed().as_secs_f64();
-    let is_clean = total.lost.is_empty() && total.invented.is_empty() && total.unopenable.is_empty();
+    let is_clean = total.is_clean();
+    let never_hit = if total.rounds < ROUNDS_THAT_HIT_ALL { Vec::new() } else { total.never_hit() };
+    if !never_hit.is_empty() {
+        complain(&format!("{} rounds never hit {never_hit:?}", total.rounds));
+    }
     for found in total.lost.iter().chain(&total.invented).chain(&total.unopenable) {
         complain(found);
     }
@@ -136,18 +153,30 @@ pub fn run(order: &KillOrder) -> anyhow::Result<(Value, bool)> {
     let n = f64::from(u32::try_from(total.rounds).unwrap_or(u32::MAX));
     let line = json!({
         "figure": "crash kill", "commit": commit(), "seed": order.seed, "rounds": total.rounds, "kinds": total.kinds,
-        "looks": total.looks, "acknowledged": total.kept, "lost": total.lost.len(), "invented": total.invented.len(),
+        "killed_while": total.killed_while(), "never_hit": never_hit, "looks": total.looks, "acknowledged": total.kept, "lost": total.lost.len(), "invented": total.invented.len(),
         "unopenable": total.unopenable.len(), "bound_95_per_round": if is_clean { 3.0 / n.max(1.0) } else { 1.0 },
         "rounds_per_second": (n / seconds * 10.0).round() / 10.0, "seconds": seconds.round(),
     });
-    Ok((line, is_clean))
+    Ok((line, is_clean && never_hit.is_empty()))
 }
 
 impl Score {
+    fn killed_while(&self) -> BTreeMap<&'static str, usize> {
+        self.hit.iter().map(|(activity, count)| (activity.word(), *count)).collect()
+    }
+
+    fn never_hit(&self) -> Vec<&'static str> {
+        let missed = Activity::ASKED_FOR.into_iter().filter(|activity| !self.hit.contains_key(activity));
+        missed.map(Activity::word).collect()
+    }
+
     fn add(&mut self, other: Self) {
         self.rounds += other.rounds;
         for (kind, count) in other.kinds {
             *self.kinds.entry(kind).or_default() += count;
+        }
+        for (activity, count) in other.hit {
+            *self.hit.entry(activity).or_default() += count;
         }
         self.looks += other.looks;
         self.kept += other.kept;
@@ -277,16 +306,20 @@ impl Organisation {
         }
     }
 
-    /// A store that was not killed must have ended well.
-    fn end(&mut self, name: &str, speaker: Speaker) -> anyhow::Result<()> {
-        let (said, code) = speaker.kill()?;
+    fn hit(&mut self, activity: Activity) {
+        *self.score.hit.entry(activity).or_default() += 1;
+    }
+
+    /// Kills a store; one that had ended before must have ended well. Answers the last line it still said.
+    fn end(&mut self, name: &str, speaker: Speaker) -> anyhow::Result<Option<String>> {
+        let (mut said, code) = speaker.kill()?;
         self.hear(&said);
         ensure!(
             code.is_none() || code == Some(0),
             "{name} ended with {code:?}: {}",
             process::tail(&self.errors(name), 600)
         );
-        Ok(())
+        Ok(said.pop())
     }
 
     fn micros(&mut self, below_ms: u64) -> Duration {
@@ -294,23 +327,48 @@ impl Organisation {
     }
 
     /// A moment to kill a process at: before, while or after it opens, or in the middle of a deed.
-    fn moment(&mut self, speaker: &Speaker) -> Vec<String> {
+    fn moment(&mut self, speaker: &Speaker, mix: Mix) -> Vec<String> {
         let lines = match self.rng.random_range(0..10) {
             0..3 => 0,
             3..5 => 2,
             _ => self.rng.random_range(3..60),
         };
-        let mut said = Vec::new();
+        let (mut said, mut spread) = (Vec::new(), if lines == 0 { 40 } else { 3 });
         while said.len() < lines {
             match speaker.next(process::DEADLINE) {
                 Some(line) => said.push(line),
                 None => break,
             }
         }
-        let spread = if lines == 0 { 40 } else { 3 };
+        if mix == Mix::Sync && self.rng.random_bool(0.3) {
+            // What is done seldom is aimed at, and is soon over.
+            spread = 1;
+            let rare = RARE[self.rng.random_range(0..RARE.len())];
+            while said.len() < LINES_AIMED && said.last().is_none_or(|line| Activity::of_store(line) != rare) {
+                match speaker.next(process::DEADLINE) {
+                    Some(line) => said.push(line),
+                    None => break,
+                }
+            }
+        }
         let rest = self.micros(spread);
         said.extend(speaker.run_for(rest).0);
         said
+    }
+
+    /// Until the log is so large that it is rewritten, and a moment longer.
+    fn wait_for_rewrite(&mut self, speaker: &Speaker, said: &mut Vec<String>) {
+        let log = LogFolder::of_tablet(&self.tablets[self.tablets.len() - 1].data);
+        let end = Instant::now() + REWRITE_WITHIN;
+        while !log.is_rewritten() && Instant::now() < end {
+            let (more, has_ended) = speaker.run_for(LOOK_EVERY);
+            said.extend(more);
+            if has_ended {
+                return;
+            }
+        }
+        let more = self.micros(15);
+        said.extend(speaker.run_for(more).0);
     }
 
     fn round(&mut self) -> anyhow::Result<()> {
@@ -336,19 +394,28 @@ impl Organisation {
         let speaker = self.store(&tablet, mix, None)?;
         let name = tablet.name.clone();
         self.tablets.push(tablet);
-        let mut said = self.moment(&speaker);
+        let mut said = self.moment(&speaker, mix);
         if mix == Mix::Heavy {
-            // Until the log is so large that it is rewritten.
-            let more = self.micros(1_500);
-            said.extend(speaker.run_for(more).0);
+            self.wait_for_rewrite(&speaker, &mut said);
         }
         if victim == Victim::Hub {
             self.hub.kill()?;
+            let is_syncing = said.last().is_some_and(|line| Activity::of_store(line) == Activity::Sync);
+            self.hit(if is_syncing { Activity::HubSync } else { Activity::HubIdle });
             let more = self.micros(30);
             said.extend(speaker.run_for(more).0);
         }
         self.hear(&said);
-        self.end(&name, speaker)?;
+        let last = self.end(&name, speaker)?.or_else(|| said.pop());
+        if victim == Victim::Store {
+            let log = LogFolder::of_tablet(&self.tablets[self.tablets.len() - 1].data);
+            let said = last.map_or(Activity::Open, |line| Activity::of_store(&line));
+            self.hit(match (log.is_rewritten(), mix) {
+                (true, Mix::Heavy) => Activity::Compaction,
+                (true, Mix::Offline | Mix::Sync | Mix::Enrol) => Activity::TabletErasure,
+                (false, _) => said,
+            });
+        }
         if self.rng.random_range(0..10) < 7 {
             self.look_at_tablet(self.tablets.len() - 1);
         }
@@ -384,7 +451,9 @@ impl Organisation {
         let speaker = Speaker::start(&mut command, &self.errors(&name))?;
         let time = self.micros(60);
         let (mut said, _) = speaker.run_for(time);
-        said.extend(speaker.kill()?.0);
+        let (rest, code) = speaker.kill()?;
+        said.extend(rest);
+        self.hit(if code.is_none() { Activity::CommandLine } else { Activity::HadEnded });
         // The JSON of a saved record ends with its closing brace.
         if is_new && said.last().is_some_and(|line| line.trim_end() == "}") {
             self.promises.hear(&name, &Line::Did(Deed::New(marker)));
@@ -394,42 +463,55 @@ impl Organisation {
     }
 
     fn kill_administrator(&mut self) -> anyhow::Result<()> {
-        let backup = self.root.join("backup");
-        let to = backup.to_string_lossy().into_owned();
         let pick = self.rng.random_range(0..1_000);
-        let victim = self.promises.erasable(pick).filter(|marker| self.ids.contains_key(marker));
-        let purge = victim.as_ref().and_then(|marker| Some((marker, self.ids.get(marker)?)));
-        let (arguments, erased) = match (self.rng.random_range(0..5), purge) {
-            (0..2, Some((marker, id))) => {
-                (vec!["purge", id, "--reason", "request", "--yes", "--even-if-unsaved"], Some(marker.clone()))
-            }
-            (0..4, _) => (vec!["backup", "--to", &to], None),
-            _ => (vec!["rebuild"], None),
-        };
-        let is_backup = arguments[0] == "backup";
-        let mut command = self.hub.command(&arguments)?;
-        if let Some(marker) = &erased {
-            self.promises.hear("hub", &Line::Try(Deed::Purge(marker.clone())));
+        let victim = self.promises.erasable(pick).and_then(|marker| Some((self.ids.get(&marker)?.clone(), marker)));
+        match (self.rng.random_range(0..10), victim) {
+            (0..6, Some((id, marker))) => self.kill_erasing(&id, marker)?,
+            (0..9, _) => self.kill_backing_up()?,
+            _ => self.kill_rebuilding()?,
         }
-        let kills_hub = self.rng.random_bool(0.7);
-        let errors = self.errors("admin");
-        let speaker = Speaker::start(&mut command, &errors)?;
-        let time = self.micros(90);
-        speaker.run_for(time);
-        if kills_hub {
+        self.hub.serve().map(drop)
+    }
+
+    /// The moment is one after the log has changed: before that nothing is decided. With or without a hub that runs, and
+    /// it is the hub or the command that is killed.
+    fn kill_erasing(&mut self, id: &str, marker: String) -> anyhow::Result<()> {
+        if self.rng.random_bool(0.3) {
             self.hub.kill()?;
-            speaker.run_for(process::DEADLINE);
+        }
+        let log = LogFolder::of_hub(self.hub.data());
+        let before = log.listing();
+        self.promises.hear("hub", &Line::Try(Deed::Purge(marker.clone())));
+        let mut command = self.hub.command(&["purge", id, "--reason", "request", "--yes", "--even-if-unsaved"])?;
+        let speaker = Speaker::start(&mut command, &self.errors("admin"))?;
+        let end = Instant::now() + process::DEADLINE;
+        while log.listing() == before && Instant::now() < end && !speaker.run_for(LOOK_EVERY).1 {}
+        let time = self.micros(12);
+        speaker.run_for(time);
+        if self.rng.random_bool(0.7) {
+            self.hub.kill()?;
         }
         let (_, code) = speaker.kill()?;
-        if let Some(marker) = erased.filter(|_| code == Some(0)) {
+        self.hub.kill()?;
+        let is_rewritten = log.is_rewritten();
+        if code == Some(0) {
             self.promises.hear("hub", &Line::Did(Deed::Purge(marker)));
         }
-        self.has_backup |= is_backup && code == Some(0);
-        if !kills_hub {
-            self.hub.kill()?;
-        }
+        let is_carried_out = self.look_at_hub().is_none_or(|found| found.is_erased);
+        let is_under_way = is_rewritten || !is_carried_out;
+        self.hit(match (is_under_way, code) {
+            (true, _) => Activity::Erasure,
+            (false, Some(0)) => Activity::HadEnded,
+            (false, _) => Activity::ErasureAsked,
+        });
+        Ok(())
+    }
+
+    fn kill_backing_up(&mut self) -> anyhow::Result<()> {
+        let to = self.root.join("backup").to_string_lossy().into_owned();
+        let code = self.kill_command(&["backup", "--to", &to], Activity::Backup)?;
+        self.has_backup |= code == Some(0);
         self.look_at_hub();
-        self.hub.serve()?;
         if self.has_backup {
             let verified = self.hub.run(&["verify", &to])?;
             if verified.code != Some(0) {
@@ -439,14 +521,38 @@ impl Organisation {
         Ok(())
     }
 
+    fn kill_rebuilding(&mut self) -> anyhow::Result<()> {
+        self.kill_command(&["rebuild"], Activity::Rebuild)?;
+        self.look_at_hub();
+        Ok(())
+    }
+
+    /// Kills the hub or the command after a while, and in the end both.
+    fn kill_command(&mut self, arguments: &[&str], activity: Activity) -> anyhow::Result<Option<i32>> {
+        let speaker = Speaker::start(&mut self.hub.command(arguments)?, &self.errors("admin"))?;
+        let time = self.micros(90);
+        let (_, has_ended) = speaker.run_for(time);
+        self.hit(if has_ended { Activity::HadEnded } else { activity });
+        if self.rng.random_bool(0.7) {
+            self.hub.kill()?;
+            speaker.run_for(process::DEADLINE);
+        }
+        let (_, code) = speaker.kill()?;
+        self.hub.kill()?;
+        Ok(code)
+    }
+
     /// A hub that is killed while it opens, up to three times in a row.
     fn kill_opening_hub(&mut self) -> anyhow::Result<()> {
         self.hub.kill()?;
         for _ in 0..self.rng.random_range(1..4) {
             let opening = self.hub.start()?;
             let time = self.micros(120);
-            opening.run_for(time);
-            let (said, code) = opening.kill()?;
+            let (mut said, _) = opening.run_for(time);
+            let (mut rest, code) = opening.kill()?;
+            said.append(&mut rest);
+            let is_up = said.iter().any(|line| line.starts_with("pages:"));
+            self.hit(if is_up { Activity::HubIdle } else { Activity::HubOpen });
             if let Some(code) = code {
                 let why = process::tail(&self.hub.root.join("hub.log"), 600);
                 self.score.unopenable.push(format!("the hub ended with {code} while opening: {said:?} {why}"));
@@ -489,6 +595,7 @@ impl Organisation {
             let (rest, code) = speaker.kill()?;
             said.extend(rest);
             self.hear(&said);
+            self.hit(if code.is_none() { Activity::Enrolment } else { Activity::HadEnded });
             ensure!(code.is_none_or(|code| code == 0), "enrolling ended with {code:?}");
             if !tablet.data.exists() {
                 return self.enrol(tablet, Duration::ZERO);
@@ -529,15 +636,19 @@ impl Organisation {
     }
 
     /// The hub must not run.
-    fn look_at_hub(&mut self) {
+    fn look_at_hub(&mut self) -> Option<HubFound> {
         self.score.looks += 1;
         match look_at_hub(self.hub.data()) {
-            Ok((found, ids)) => {
-                let broken = self.promises.check_hub(&found);
+            Ok(found) => {
+                let broken = self.promises.check_hub(&found.found);
                 self.note(broken);
-                self.ids = ids;
+                self.ids.clone_from(&found.ids);
+                Some(found)
             }
-            Err(error) => self.score.unopenable.push(format!("hub: {error:#}")),
+            Err(error) => {
+                self.score.unopenable.push(format!("hub: {error:#}"));
+                None
+            }
         }
     }
 

@@ -311,11 +311,22 @@ impl Hub {
     }
 }
 
-/// What a hub's folder holds, after opening it as `serve` does, and its records' ids by marker. The read model must say the same.
+/// What a hub's folder holds.
+#[derive(Debug)]
+pub struct HubFound {
+    /// Its records.
+    pub found: Found,
+    /// Their ids by marker.
+    pub ids: BTreeMap<String, String>,
+    /// Whether the bytes of all that was erased are gone.
+    pub is_erased: bool,
+}
+
+/// What a hub's folder holds, after opening it as `serve` does. The read model must say the same.
 ///
 /// # Errors
 /// It does not open or read, or the read model differs.
-pub fn look_at_hub(data: &Path) -> anyhow::Result<(Found, BTreeMap<String, String>)> {
+pub fn look_at_hub(data: &Path) -> anyhow::Result<HubFound> {
     let folder = Folder::new(data);
     let (limits, rng) = (HubLimits::default(), StdRng::from_os_rng());
     let opened = admin::open(&folder, limits, ClockCheck::Strict, wall_clock(), rng).context("open")?;
@@ -346,9 +357,10 @@ pub fn look_at_hub(data: &Path) -> anyhow::Result<(Found, BTreeMap<String, Strin
             break;
         }
     }
+    let is_erased = admin::erasures(&core)?.is_carried_out;
     ensure!(listed == ids, "the read model lists {} records of {}", listed.len(), ids.len());
     core.close()?;
-    Ok((found, markers))
+    Ok(HubFound { found, ids: markers, is_erased })
 }
 
 /// The end of a file, for a report.

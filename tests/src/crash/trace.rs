@@ -68,7 +68,9 @@ impl Tree {
         let Some((thread, rest)) = line.trim_start().split_once(' ') else { return Ok(Vec::new()) };
         let thread: u32 = thread.parse().with_context(|| format!("no thread: {line:.80}"))?;
         let rest = rest.trim_start();
-        if let Some(first) = rest.strip_suffix(" <unfinished ...>") {
+        // A thread that is killed in a call is detached: what it wrote may be there or not.
+        let unfinished = [" <unfinished ...>", " <detached ...>"].into_iter().find_map(|end| rest.strip_suffix(end));
+        if let Some(first) = unfinished {
             self.begun.insert(thread, first.to_owned());
             // A write may reach the disk before it is done.
             return if is_write(first) { self.write(first) } else { Ok(Vec::new()) };
@@ -290,11 +292,13 @@ fn is_write(text: &str) -> bool {
 /// A call that did not fail. All strings are in hexadecimal, so commas and brackets are strace's own.
 fn parse(text: &str) -> Option<Call<'_>> {
     let (name, rest) = text.split_once('(')?;
-    let arguments = match rest.rsplit_once(") = ") {
+    // Before the answer of a call that was broken off and resumed, strace puts spaces.
+    let arguments = match rest.rsplit_once(" = ") {
         Some((_, answer)) if answer.starts_with('-') => return None,
-        Some((arguments, _)) => arguments,
-        None => rest.trim_end_matches(')'),
+        Some((arguments, _)) => arguments.trim_end(),
+        None => rest,
     };
+    let arguments = arguments.strip_suffix(')').unwrap_or(arguments);
     let known = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     known.then(|| Call { name, arguments: arguments.split(", ").collect() })
 }
@@ -386,8 +390,22 @@ mod tests {
         let path = hex("/run/a/f");
         let failed = format!("7 mkdir(\"{path}\", 0777) = -1 EEXIST (File exists)");
         assert_eq!(tree.take(&failed).unwrap(), Vec::new());
+        assert_eq!(tree.take(&format!("7 mkdir(\"{path}\", 0777 <unfinished ...>")).unwrap(), Vec::new());
+        let resumed = "7 <... mkdir resumed>)              = -1 ENOENT (No such file or directory)";
+        assert_eq!(tree.take(resumed).unwrap(), Vec::new());
         assert!(tree.take(&format!("7 write(3<{path}>, \"{}\"..., 900) = 900", hex("ab"))).is_err());
         assert!(tree.take(&format!("7 copy_file_range(3<{path}>, NULL, 4<{path}>, NULL, 9, 0) = 9")).is_err());
+    }
+
+    #[test]
+    fn write_of_a_thread_that_was_killed_in_it_counts_and_a_name_does_not() {
+        let mut tree = tree();
+        let path = hex("/run/a/f");
+        tree.take(&format!("7 openat(AT_FDCWD, \"{path}\", O_WRONLY|O_CREAT, 0600) = 3<{path}>")).unwrap();
+        let write = format!("7 pwrite64(3<{path}>, \"{}\", 3, 0 <detached ...>", hex("abc"));
+        assert_eq!(tree.take(&write).unwrap(), [Event::Changed(PathBuf::from("/run/a/f"))]);
+        assert_eq!(tree.take(&format!("8 mkdir(\"{}\", 0777 <detached ...>", hex("/run/a/g"))).unwrap(), Vec::new());
+        assert_eq!(tree.length(Path::new("/run/a/f")), Some(3));
     }
 
     #[test]

@@ -113,7 +113,13 @@ pub fn run(order: &TracedOrder) -> anyhow::Result<(Value, bool)> {
     }
     let trace = folder.path().join("trace");
     record(order, &root, &trace)?;
-    let (score, events, said) = replay(order, folder.path(), &root, &trace)?;
+    let (score, events, said) = match replay(order, folder.path(), &root, &trace) {
+        Ok(replayed) => replayed,
+        Err(error) => {
+            complain(&format!("kept: {}", folder.keep().display()));
+            return Err(error);
+        }
+    };
     let is_clean = score.lost.is_empty() && score.invented.is_empty() && score.unopenable.is_empty();
     for found in score.lost.iter().chain(&score.invented).chain(&score.unopenable) {
         complain(found);
@@ -274,7 +280,7 @@ fn nothing() -> Broken {
 
 fn open_hub(data: &Path, job: &Job) -> anyhow::Result<Broken> {
     match look_at_hub(data) {
-        Ok((found, _)) => Ok(job.promises.check_hub(&found)),
+        Ok(seen) => Ok(job.promises.check_hub(&seen.found)),
         // Half an organisation is refused, and made again in an empty folder.
         Err(_) if !job.is_founded => Ok(nothing()),
         Err(error) => Err(error),
@@ -356,7 +362,7 @@ fn by_hand(order: &SceneOrder, marker: &str) -> anyhow::Result<()> {
 
 /// The hub, stopped, erases a record for good.
 fn erase(order: &SceneOrder, hub: &mut Hub) -> anyhow::Result<()> {
-    let (_, ids) = look_at_hub(&order.root.join("hub").join(DATA))?;
+    let ids = look_at_hub(&order.root.join("hub").join(DATA))?.ids;
     let Some((marker, id)) = ids.into_iter().next() else { return Ok(()) };
     let deed = Deed::Purge(marker);
     say(&format!("hub try {deed}"))?;
