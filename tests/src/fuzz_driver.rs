@@ -65,9 +65,6 @@ pub struct Arguments {
     /// Runs one input of the target.
     #[arg(long)]
     replay: Option<PathBuf>,
-    /// Writes the targets' seeds into this folder of corpora.
-    #[arg(long)]
-    write_seeds: Option<PathBuf>,
     /// Lists the targets.
     #[arg(long)]
     list: bool,
@@ -105,12 +102,6 @@ fn ran(arguments: &Arguments) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let targets = targets(&arguments.target)?;
-    if let Some(folder) = &arguments.write_seeds {
-        for target in targets {
-            writeln!(stdout(), "{}: {} seeds", target.name, corpus::write_seeds(target, folder)?)?;
-        }
-        return Ok(true);
-    }
     if let Some(file) = &arguments.replay {
         return replayed(targets.first().copied().filter(|_| targets.len() == 1), file);
     }

@@ -1,13 +1,17 @@
-//! The inputs that are kept: `tests/corpus/TARGET/NAME`, each file one input.
+//! The inputs that are kept, in `tests/corpus/TARGET`.
 //!
-//! A name says where an input comes from: `seed-…` the program made, `grown-…` coverage found, `found-…` once broke
-//! something. They are loaded in the order of their names, so that a run is repeated from its seed.
+//! `found-…` are inputs that once broke something, each a file. `grown` holds those that coverage-guided runs found to
+//! reach something that no other reaches: many and small, so they are one file, each behind its length (4 bytes,
+//! little-endian). Inputs are loaded in the order of the files' names, so that a run is repeated from its seed.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Target;
+
+/// The file of inputs that have grown.
+const GROWN: &str = "grown";
 
 /// Where the corpus of this repository is.
 #[must_use]
@@ -46,29 +50,62 @@ pub fn load(target: &Target, corpora: &Path) -> io::Result<Vec<Input>> {
             fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
         files.sort();
         for path in files {
-            inputs.push(Input { bytes: fs::read(&path)?, name: path.display().to_string() });
+            let bytes = fs::read(&path)?;
+            if path.file_name().is_some_and(|name| name == GROWN) {
+                let name = |number: usize| format!("{} {number}", path.display());
+                inputs.extend((0..).zip(unpacked(&bytes)).map(|(number, bytes)| Input { name: name(number), bytes }));
+            } else {
+                inputs.push(Input { bytes, name: path.display().to_string() });
+            }
         }
     }
     Ok(inputs)
 }
 
-/// Writes the seeds of a target as files of a folder of corpora, for an engine that knows nothing else.
-///
-/// # Errors
-/// When a file cannot be written.
-pub fn write_seeds(target: &Target, corpora: &Path) -> io::Result<usize> {
-    write_seeds_into(target, &corpora.join(target.name))
+fn unpacked(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let (input, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        inputs.push(input.to_vec());
+        bytes = rest;
+    }
+    inputs
 }
 
-/// Writes the seeds of a target as files of a folder.
+/// Writes everything that is known of a target as files of a folder, for an engine that reads files.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write_seeds_into(target: &Target, folder: &Path) -> io::Result<usize> {
+pub fn write_known(target: &Target, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let seeds = (target.seeds)();
-    for (number, bytes) in seeds.iter().enumerate() {
-        fs::write(folder.join(format!("seed-{number:04}")), bytes)?;
+    for (number, input) in load(target, &self::folder())?.iter().enumerate() {
+        fs::write(folder.join(format!("known-{number:05}")), &input.bytes)?;
     }
-    Ok(seeds.len())
+    Ok(())
+}
+
+/// Keeps the files of a folder as what has grown for a target; its seeds among them are left out, and what broke
+/// something once too, for they are there anyway.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn keep(target: &Target, folder: &Path) -> io::Result<usize> {
+    let mut files: Vec<Vec<u8>> =
+        fs::read_dir(folder)?.map(|entry| fs::read(entry?.path())).collect::<io::Result<_>>()?;
+    let grown = self::folder().join(target.name).join(GROWN);
+    if grown.is_file() {
+        fs::remove_file(&grown)?;
+    }
+    let known = load(target, &self::folder())?;
+    files.retain(|file| known.iter().all(|known| known.bytes != *file));
+    files.sort();
+    let mut packed = Vec::new();
+    for file in &files {
+        packed.extend_from_slice(&u32::try_from(file.len()).unwrap_or(u32::MAX).to_le_bytes());
+        packed.extend_from_slice(file);
+    }
+    fs::create_dir_all(self::folder().join(target.name))?;
+    fs::write(grown, packed)?;
+    Ok(files.len())
 }
