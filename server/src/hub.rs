@@ -553,7 +553,7 @@ impl HubCore {
             let Some(message) = session.inbox.pop_front() else { return Ok(()) };
             let device = session.device;
             if let Message::Control(entries) = &message {
-                if self.notice_foreign(entries) == epoch::Forged::Yes {
+                if self.notice_foreign(entries)? == epoch::Forged::Yes {
                     tracing::warn!(%device, "a device sent a control entry that nobody signed");
                     self.counters.misbehaved += 1;
                     self.sessions.remove(&id);

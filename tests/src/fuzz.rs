@@ -23,6 +23,7 @@
 
 use std::fmt::Debug;
 
+use qianmo_protocol::limits::MESSAGE_BYTES_MAX;
 use qianmo_protocol::wire::Wire;
 
 mod answers;
@@ -94,7 +95,11 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>,
 
 /// Every target.
 pub const TARGETS: [Target; 18] = [
-    target("frame", frame::run, frame::seeds, LIGHT),
+    // The room of a message is taken when its length is known and was found bearable.
+    Target {
+        room: Room { base: 64 * KIB + MESSAGE_BYTES_MAX, per_byte: 64 },
+        ..target("frame", frame::run, frame::seeds, LIGHT)
+    },
     target("enrol", enrol::run, enrol::seeds, MIDDLE),
     Target { words: ticket::WORDS, ..target("ticket", ticket::run, ticket::seeds, LIGHT) },
     target("vector", vector::run, vector::seeds, LIGHT),

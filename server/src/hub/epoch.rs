@@ -12,6 +12,9 @@ use super::{HubCore, HubError, role};
 
 /// The meta key of the present epoch.
 pub(super) const EPOCH_KEY: &[u8] = b"hub epoch";
+/// The meta key of the commit up to which this store is its own, from when it is shown to be an old copy until the new epoch
+/// has begun. Empty otherwise.
+const COPY_KEY: &[u8] = b"hub is a copy";
 
 /// What devices showed that this hub did not write in this life.
 #[derive(Debug, Default)]
@@ -40,9 +43,13 @@ impl HubCore {
     ///
     /// Answers whether one of them is forged: its signer is known here and did not sign it. Nobody honest passes such an
     /// entry on, so the peer made it, and looking at more of what it sends is work for nothing.
-    pub(super) fn notice_foreign(&mut self, entries: &[SignedEntry]) -> Forged {
-        let control = self.replica.control();
+    ///
+    /// # Errors
+    /// [`HubError`] when the store cannot be written.
+    pub(super) fn notice_foreign(&mut self, entries: &[SignedEntry]) -> Result<Forged, HubError> {
+        let was_copy = self.adoption.is_copy;
         for entry in entries {
+            let control = self.replica.control();
             let content = entry.content();
             let hash = content.hash(&self.org);
             if control.contains(&hash) {
@@ -50,14 +57,14 @@ impl HubCore {
             }
             let hub = match content.signer {
                 Signer::Authority if entry.verify(&self.org, control.authority()).is_ok() => continue,
-                Signer::Authority => return Forged::Yes,
+                Signer::Authority => return Ok(Forged::Yes),
                 Signer::Hub(hub) => hub,
             };
             if control.fold().hub(&hub).is_none() {
                 continue;
             }
             if control.fold().verify_hub(&hub, entry).is_err() {
-                return Forged::Yes;
+                return Ok(Forged::Yes);
             }
             if matches!(content.decision, Decision::Grant(_)) {
                 self.sweep.begin();
@@ -67,7 +74,24 @@ impl HubCore {
                 self.adoption.entries.insert(hash);
             }
         }
-        Forged::No
+        if self.adoption.is_copy && !was_copy {
+            // Before the entries: after a crash they are known, and nothing else would say that the store is a copy.
+            self.replica.put_meta(COPY_KEY, &self.opened_at.to_be_bytes())?;
+        }
+        Ok(Forged::No)
+    }
+
+    /// When the hub is opened: a crash may have come after another life's entries were stored and before their epoch was
+    /// joined. No device brings them a second time.
+    pub(super) fn finish_adoption(&mut self, now: UnixMillis) -> Result<(), HubError> {
+        let copy = self.replica.meta(COPY_KEY)?.and_then(|bytes| bytes.try_into().ok());
+        match copy.map(u64::from_be_bytes) {
+            Some(contained) => {
+                tracing::warn!("this store was shown to be an old copy before it was stopped; a new epoch begins");
+                self.begin_epoch(now, contained).map(drop)
+            }
+            None => self.join_other_lives(now),
+        }
     }
 
     /// After a sync: begins a new epoch if this store turned out to be an old copy, and names what was adopted.
@@ -132,10 +156,13 @@ impl HubCore {
         self.rng.fill_bytes(&mut bytes);
         self.replica.sync()?;
         self.replica.renew_incarnations(&mut self.rng)?;
-        self.replica.put_meta(EPOCH_KEY, &bytes)?;
         self.epoch = Epoch(bytes);
         self.replica.set_role(role(self.hub, self.epoch));
         self.append_decisions(now, vec![Decision::EpochStart { parents }])?;
+        // A crash keeps no frame without those before it. An epoch that began and is not the present one is joined at the
+        // next start; a present one that never began would make no receipt count.
+        self.replica.put_meta(EPOCH_KEY, &bytes)?;
+        self.replica.put_meta(COPY_KEY, &[])?;
         self.replica.sync()?;
         self.sign_beacon(now)?;
         Ok(self.epoch)

@@ -20,6 +20,7 @@ const CHECKED_KEY: &[u8] = b"hub checked";
 impl HubCore {
     /// Publishes what is missing and judges what waits.
     pub(super) fn recover(&mut self, now: UnixMillis) -> Result<(), HubError> {
+        self.finish_adoption(now)?;
         self.remember_published();
         self.load_undecided()?;
         self.resume_erasure()?;

@@ -7,7 +7,7 @@ use qianmo_server::admin::{PurgeOrder, Unsaved, purge};
 use qianmo_server::hub::{ClockCheck, HubOpenError};
 use qianmo_server::registry::DeviceStanding;
 
-use crate::world::{World, assert_same_states};
+use crate::world::{CountingDisk, World, assert_same_states, copy_of};
 
 #[test]
 fn restored_hub_is_refilled_by_the_tablets_in_a_new_epoch() {
@@ -147,6 +147,47 @@ fn snapshot_kept_for_good_after_its_successor_died_gives_receipts_that_count() {
         let epoch = world.core.epoch();
         world.meet(&mut tablet);
         assert_eq!(world.core.epoch(), epoch);
+    }
+}
+
+#[test]
+fn hub_stopped_at_any_sync_of_meeting_another_life_gives_receipts_that_count() {
+    for is_copy in [false, true] {
+        let mut world = World::new(76);
+        let mut tablet = world.enrol("P01", GrantRole::Technician);
+        world.file(&mut tablet, "备份前");
+        world.meet(&mut tablet);
+        let (backup, again) = (world.image(), world.image());
+        if is_copy {
+            world.enrol("P02", GrantRole::Technician);
+            world.meet(&mut tablet);
+            world.disk = CountingDisk::over(again);
+            world.restart().unwrap();
+        } else {
+            world.restore_from(backup);
+            world.meet(&mut tablet);
+            world.restore_from(again);
+        }
+        let before = world.core.epoch();
+        let visit = world.file(&mut tablet, "另一段经历");
+        tablet.replica.sync().unwrap();
+        let tablet_before = copy_of(&tablet.disk);
+        *world.disk.images.lock().unwrap() = Some(Vec::new());
+        world.meet(&mut tablet);
+        let images = world.disk.images.lock().unwrap().take().unwrap();
+        assert!(images.len() > 2, "{} syncs", images.len());
+        for (number, image) in images.into_iter().enumerate() {
+            world.disk = CountingDisk::over(image);
+            world.restart().unwrap();
+            let mut tablet = world.tablet(tablet.key.clone(), "P01", copy_of(&tablet_before));
+            for _ in 0..3 {
+                world.meet(&mut tablet);
+            }
+            let delivery = tablet.replica.delivery(&visit).unwrap();
+            assert_eq!(delivery, Delivery::Acknowledged, "copy: {is_copy}, sync {number}");
+            assert!(tablet.replica.unreceipted().unwrap().is_empty(), "copy: {is_copy}, sync {number}");
+            assert_ne!(world.core.epoch(), before, "copy: {is_copy}, sync {number}");
+        }
     }
 }
 

@@ -12,12 +12,11 @@ use qianmo_protocol::session::message::Message;
 use qianmo_protocol::session::{Shelf as _, Stay};
 use qianmo_protocol::time::Month;
 use qianmo_replica::bundle::{BundleWriter, SealKey};
-use qianmo_replica::disk::{Disk as _, MemoryDisk};
 use qianmo_replica::replica::{CODE_BASE_ERASED, Delivery, Replica};
 use qianmo_server::admin::{Folder, HubKeyFiles, InitOrder, import_bundle, init};
 use qianmo_server::hub::{HeldWhat, HubOutput, ReleaseError, ReleaseOrder, SessionId};
 
-use crate::world::{Tablet, World, assert_same_states, june, month};
+use crate::world::{Tablet, World, assert_same_states, copy_of, june, month};
 
 const CODE_NO_ROLE: u16 = 261;
 const CODE_OUT_OF_SCOPE: u16 = 262;
@@ -317,14 +316,6 @@ fn seal(world: &mut World, tablet: &mut Tablet) -> BTreeSet<PackHash> {
     tablet.replica.seal(now, 3, &mut world.rng).unwrap();
     tablet.replica.sync().unwrap();
     tablet.replica.unreceipted().unwrap().into_iter().map(|(_, pack)| pack).collect()
-}
-
-fn copy_of(disk: &MemoryDisk) -> MemoryDisk {
-    let copy = MemoryDisk::new();
-    for file in disk.list().unwrap() {
-        copy.restore_file(&file.name, disk.contents(&file.name).unwrap());
-    }
-    copy
 }
 
 /// The tablet cannot come itself: what it holds, and what the lost hub signed, comes in a file.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use ed25519_dalek::SigningKey;
 use qianmo_protocol::change::{ActorId, RawChange, Scalar};
@@ -57,6 +57,8 @@ pub(crate) fn new_key(rng: &mut StdRng) -> SigningKey {
 pub(crate) struct CountingDisk {
     pub(crate) inner: MemoryDisk,
     pub(crate) syncs: Arc<AtomicU64>,
+    /// What the disk held after each fdatasync, while it is kept.
+    pub(crate) images: Arc<Mutex<Option<Vec<MemoryDisk>>>>,
 }
 
 impl Disk for CountingDisk {
@@ -77,7 +79,11 @@ impl Disk for CountingDisk {
     }
     fn sync_file(&mut self, name: &str) -> Result<(), DiskError> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.inner.sync_file(name)
+        self.inner.sync_file(name)?;
+        if let Some(images) = self.images.lock().unwrap().as_mut() {
+            images.push(copy_of(&self.inner));
+        }
+        Ok(())
     }
     fn sync_dir(&mut self) -> Result<(), DiskError> {
         self.inner.sync_dir()
@@ -135,8 +141,19 @@ pub(crate) struct Meeting {
     pub(crate) states_differ: Vec<LogbookName>,
 }
 
-fn disk() -> CountingDisk {
-    CountingDisk { inner: MemoryDisk::new(), syncs: Arc::default() }
+impl CountingDisk {
+    pub(crate) fn over(inner: MemoryDisk) -> Self {
+        Self { inner, syncs: Arc::default(), images: Arc::default() }
+    }
+}
+
+/// A disk that holds the same now, and then goes its own way.
+pub(crate) fn copy_of(disk: &MemoryDisk) -> MemoryDisk {
+    let copy = MemoryDisk::new();
+    for file in disk.list().unwrap() {
+        copy.restore_file(&file.name, disk.contents(&file.name).unwrap());
+    }
+    copy
 }
 
 impl World {
@@ -144,7 +161,7 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let authority = new_key(&mut rng);
         let secrets = HubSecrets { signing: new_key(&mut rng), device: new_key(&mut rng), bundle_public: [9; 32] };
-        let disk = disk();
+        let disk = CountingDisk::over(MemoryDisk::new());
         let setup = setup(&authority, &secrets, seed);
         let founding = Founding { authority: &authority, admin: Code::new("ADMIN").unwrap() };
         let index = Box::new(MemoryIndex::new());
@@ -162,7 +179,7 @@ impl World {
         let der = std::fs::read(keys.join("authority.key")).unwrap();
         let authority = SigningKey::from_bytes(&seed_of_pkcs8(&der).unwrap());
         let secrets = HubKeyFiles::load(&keys).unwrap().secrets;
-        let disk = disk();
+        let disk = CountingDisk::over(MemoryDisk::new());
         for entry in std::fs::read_dir(dir.join("log")).unwrap() {
             let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
             if path.extension().is_some_and(|end| end == "seg") {
@@ -218,7 +235,7 @@ impl World {
     pub(crate) fn try_restore_from(&mut self, image: MemoryDisk, clock: ClockCheck) -> Result<(), HubOpenError> {
         let now = self.now();
         let seed = self.rng.next_u64();
-        self.disk = CountingDisk { inner: image, syncs: Arc::default() };
+        self.disk = CountingDisk::over(image);
         let setup = HubSetup { clock, ..setup(&self.authority, &self.secrets, seed) };
         let index = Box::new(MemoryIndex::new());
         self.core = HubCore::restore(Box::new(self.disk.clone()), index, setup, now)?;
@@ -227,11 +244,7 @@ impl World {
 
     /// A copy of the hub's disk as it is now.
     pub(crate) fn image(&self) -> MemoryDisk {
-        let copy = MemoryDisk::new();
-        for file in self.disk.inner.list().unwrap() {
-            copy.restore_file(&file.name, self.disk.inner.contents(&file.name).unwrap());
-        }
-        copy
+        copy_of(&self.disk.inner)
     }
 
     pub(crate) fn syncs(&self) -> u64 {
