@@ -11,6 +11,7 @@ use qianmo_client_core::simulation::{Answered, Tablet, record_of};
 use qianmo_protocol::change::RawChange;
 use qianmo_protocol::digest::StateDigest;
 use qianmo_protocol::ids::{ChangeHash, DocId, LogbookName};
+use qianmo_protocol::limits::TIPS_PER_LOG_MAX;
 use qianmo_protocol::record::Document;
 use qianmo_protocol::review::{ReviewKind, ReviewStatus, Standing};
 use qianmo_protocol::session::Shelf as _;
@@ -441,7 +442,8 @@ impl World<'_> {
             let depends_on_absent = history.iter().any(|base| !shown.contains(base));
             let is_lost = self.model.lost.contains(&hash);
             let is_ahead = is_there && self.is_far_ahead(replica, &doc);
-            let is_excused = is_bound || is_lost || depends_on_absent || is_ahead;
+            let is_crowded = is_there && self.has_too_many_copies(&made.device);
+            let is_excused = is_bound || is_lost || depends_on_absent || is_ahead || is_crowded;
             if is_lost && !is_there {
                 self.coverage.mark("change gone with its only machine");
             } else if is_there && is_bound {
@@ -465,6 +467,11 @@ impl World<'_> {
     fn is_far_ahead(&self, replica: &Replica, doc: &DocId) -> bool {
         let Ok(Some(LogbookName::StationMonth(_, month))) = replica.home_of(doc) else { return false };
         self.hub_time().month_in_shanghai().is_some_and(|now| month > now.plus(2))
+    }
+
+    /// Of a device that goes on in more places than a log may have tips, the hub holds what goes beyond them (A12).
+    fn has_too_many_copies(&self, device: &qianmo_protocol::ids::DeviceId) -> bool {
+        self.copied.get(device).is_some_and(|copies| copies + 1 > TIPS_PER_LOG_MAX)
     }
 
     fn is_bound_change(&self, hash: &ChangeHash) -> bool {
@@ -520,7 +527,8 @@ impl World<'_> {
                 || self.has_cut_person(&event.device)
                 || self.model.lost_events.contains(id)
                 || replica.control().fold().is_document_purged(id)
-                || self.is_far_ahead(replica, &doc);
+                || self.is_far_ahead(replica, &doc)
+                || self.has_too_many_copies(&event.device);
             if !admitted.contains(id) && !is_excused {
                 let text = format!("I12: the {:?} {id} of {doc} does not count, and nothing excuses it", event.kind);
                 return self.problem(text);

@@ -292,7 +292,7 @@ impl World<'_> {
         copy.expected_events = this.expected_events.clone();
         copy.drafts = this.drafts.clone();
         copy.clock = this.clock;
-        self.copied.insert(this.device());
+        *self.copied.entry(this.device()).or_default() += 1;
         self.seats.push(copy);
         let seat = self.seats.len() - 1;
         self.reboot(seat);
@@ -322,7 +322,7 @@ impl World<'_> {
         }
         self.coverage.mark("tablet put back");
         let image = self.seats[seat].images[draw.random_range(0..count)].clone();
-        self.copied.insert(self.seats[seat].device());
+        *self.copied.entry(self.seats[seat].device()).or_default() += 1;
         self.drop_link(seat);
         let this = &mut self.seats[seat];
         this.core = None;

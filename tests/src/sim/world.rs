@@ -94,7 +94,7 @@ pub struct World<'a> {
     places: BTreeMap<(LogbookId, LogId, u32), PackHash>,
     /// Packs that a link has carried, each way.
     carried: BTreeMap<u64, BTreeSet<(Way, PackHash)>>,
-    pub(super) copied: BTreeSet<DeviceId>,
+    pub(super) copied: BTreeMap<DeviceId, usize>,
     /// Devices that no hub's word about scope binds: their packs are their own.
     pub(super) log: Option<Vec<String>>,
     events: u64,
@@ -143,7 +143,7 @@ impl<'a> World<'a> {
             has_healed: false,
             places: BTreeMap::new(),
             carried: BTreeMap::new(),
-            copied: BTreeSet::new(),
+            copied: BTreeMap::new(),
             log: None,
             events: 0,
             messages: 0,
@@ -484,7 +484,7 @@ impl<'a> World<'a> {
         let hash = pack.header.hash(&org);
         let place = (pack.header.logbook.id(&org), pack.header.log, pack.header.seq);
         let known = *self.places.entry(place).or_insert(hash);
-        if known != hash && !self.copied.contains(&pack.header.log.device) {
+        if known != hash && !self.copied.contains_key(&pack.header.log.device) {
             self.problem(format!(
                 "I3: {} signed two packs at place {} of a log",
                 pack.header.log.device, pack.header.seq
