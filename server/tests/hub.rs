@@ -16,6 +16,8 @@ mod admin;
 mod backups;
 #[path = "hub/damage.rs"]
 mod damage;
+#[path = "hub/desk.rs"]
+mod desk;
 #[path = "hub/epochs.rs"]
 mod epochs;
 #[path = "hub/fold.rs"]

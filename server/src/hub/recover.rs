@@ -43,6 +43,7 @@ impl HubCore {
             self.replica.put_meta(CHECKED_KEY, &last.encode())?;
         }
         self.judge_what_waits(now)?;
+        self.send_own(now)?;
         // A grant may have come just before the crash.
         self.sweep.begin();
         self.replica.take_visible();

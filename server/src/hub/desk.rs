@@ -1,0 +1,227 @@
+//! The coordinator's desk: what a person decides or says of a record in the hub's pages.
+//!
+//! It is a review event like any other, in a pack of the hub's own device and in the name of the person, who is enrolled on
+//! that device by the first act. It is judged, published and sent on as if it had come from a tablet. An act names the heads
+//! and the events that the page showed: of two people who did not know of each other both acts stand (意见不一致), and a
+//! decision on a record that has moved since is refused, so that its page can show the difference first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::RngCore as _;
+
+use qianmo_protocol::change::ActorId;
+use qianmo_protocol::control::{CarrierFacts, CarrierFailure, Decision, Enrolment, Written};
+use qianmo_protocol::ids::{ChangeHash, Code, DocId, EntryHash, Incarnation, LogId, LogbookName, PackHash, PersonCode};
+use qianmo_protocol::record::{AuthorError, AuthoredChange, FieldPath, Origin};
+use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
+use qianmo_protocol::time::UnixMillis;
+use qianmo_replica::replica::{ReplicaError, WriteError};
+
+use super::{HubCore, HubError};
+
+/// Zstandard's level for the hub's own packs: there are few, and they are small.
+const PACK_LEVEL: i32 = 6;
+
+/// What a person does at the desk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskAct {
+    /// Who.
+    pub person: PersonCode,
+    /// The record.
+    pub record: DocId,
+    /// What is done.
+    pub kind: DeskKind,
+    /// The version that the page showed.
+    pub heads: Vec<ChangeHash>,
+    /// The events of the state that the page showed.
+    pub seen: BTreeSet<DocId>,
+    /// Reason codes.
+    pub reasons: BTreeSet<Code>,
+    /// Notes on fields.
+    pub field_notes: BTreeMap<FieldPath, String>,
+    /// A note on the whole.
+    pub note: String,
+}
+
+/// What can be done to a record at the desk. Handing in and withdrawing are its author's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeskKind {
+    /// 通过.
+    Approve,
+    /// 退回; it says why.
+    Return,
+    /// Opens a decided record again.
+    Reopen,
+    /// 意见; changes no state.
+    Comment,
+}
+
+impl DeskKind {
+    const fn kind(self) -> ReviewKind {
+        match self {
+            Self::Approve => ReviewKind::Approve,
+            Self::Return => ReviewKind::Return,
+            Self::Reopen => ReviewKind::Reopen,
+            Self::Comment => ReviewKind::Comment,
+        }
+    }
+
+    const fn is_decision(self) -> bool {
+        self.kind().is_decision()
+    }
+}
+
+/// Why an act at the desk is not done. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// There is no such record here.
+    #[error("there is no record {record}")]
+    NoRecord {
+        /// What was asked for.
+        record: DocId,
+    },
+    /// The record has another version now than the one that was looked at.
+    #[error("record {record} was changed while it was being looked at")]
+    Moved {
+        /// The record.
+        record: DocId,
+    },
+    /// Something the page showed is not here: it was erased or held since, or the page is of another hub.
+    #[error("the version of record {record} that was looked at is not here")]
+    VersionGone {
+        /// The record.
+        record: DocId,
+    },
+    /// A return or a comment without a word.
+    #[error("a return and a comment need a note")]
+    NoteMissing,
+    /// The person may not do this here.
+    #[error("the person may not do this here")]
+    NotAllowed(#[from] CarrierFailure),
+    /// The act is too large, or breaks a rule of its kind.
+    #[error("the act cannot be written")]
+    NotWritable(#[from] AuthorError),
+    /// The store failed.
+    #[error("the act could not be stored")]
+    Hub(#[from] HubError),
+}
+
+impl From<ReplicaError> for DeskError {
+    fn from(error: ReplicaError) -> Self {
+        Self::Hub(error.into())
+    }
+}
+
+impl HubCore {
+    /// Does what a person does at the desk, durably, and answers the event's document. Tablets hear of it after the next
+    /// round.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub fn desk(&mut self, now: UnixMillis, act: &DeskAct) -> Result<DocId, DeskError> {
+        let record = act.record;
+        let no_record = || DeskError::NoRecord { record };
+        let document = self.replica.document(&record)?.ok_or_else(no_record)?;
+        let home = self.replica.home_of(&record)?.ok_or_else(no_record)?;
+        if act.heads.is_empty() || !act.heads.iter().all(|head| document.contains(head)) {
+            return Err(DeskError::VersionGone { record });
+        }
+        let shown: BTreeSet<ChangeHash> = act.heads.iter().copied().collect();
+        let present: BTreeSet<ChangeHash> = document.heads().into_iter().collect();
+        if act.kind.is_decision() && shown != present {
+            return Err(DeskError::Moved { record });
+        }
+        let known: BTreeSet<DocId> = self.replica.reviews(&record)?.into_iter().map(|view| view.id).collect();
+        if !act.seen.is_subset(&known) {
+            return Err(DeskError::VersionGone { record });
+        }
+        let has_words = !act.note.trim().is_empty() || !act.field_notes.is_empty();
+        if matches!(act.kind, DeskKind::Return | DeskKind::Comment) && !has_words {
+            return Err(DeskError::NoteMissing);
+        }
+        self.seat(now, &act.person, &home, act.kind)?;
+        let (id, change) = self.event_of(now, act, shown, &home)?;
+        self.replica.write(&home, &[(id, change)], None).map_err(|error| match error {
+            WriteError::Store(error) => DeskError::from(error),
+            // One small event always fits.
+            WriteError::TooLarge { .. } => DeskError::VersionGone { record },
+        })?;
+        self.send_own(now)?;
+        Ok(id)
+    }
+
+    fn event_of(
+        &mut self,
+        now: UnixMillis,
+        act: &DeskAct,
+        heads: BTreeSet<ChangeHash>,
+        home: &LogbookName,
+    ) -> Result<(DocId, AuthoredChange), AuthorError> {
+        let mut actor = [0; 16];
+        self.rng.fill_bytes(&mut actor);
+        let origin = Origin { actor: ActorId(actor), person: act.person.clone(), time: now };
+        let seen = if act.kind == DeskKind::Comment { BTreeSet::new() } else { act.seen.clone() };
+        let event = ReviewEvent {
+            record: act.record,
+            logbook: home.id(&self.org),
+            kind: act.kind.kind(),
+            heads,
+            seen,
+            reasons: act.reasons.clone(),
+            field_notes: act.field_notes.clone(),
+            note: act.note.clone(),
+            provenance: Provenance::Written,
+            person: act.person.clone(),
+            time: now,
+        };
+        let change = event.author(&origin)?;
+        Ok((DocId::from_root(&change.change.hash()), change))
+    }
+
+    /// Sees that a person may do something in a logbook, and that the hub's device counts them among its persons.
+    fn seat(
+        &mut self,
+        now: UnixMillis,
+        person: &PersonCode,
+        logbook: &LogbookName,
+        kind: DeskKind,
+    ) -> Result<(), DeskError> {
+        let what = if kind.is_decision() { Written::Decision } else { Written::OwnWord };
+        let log = LogId { device: self.replica.device(), incarnation: Incarnation([0; 8]) };
+        let fold = self.replica.control().fold();
+        if !fold.persons_of(&log.device).any(|known| known == person) {
+            // Whoever has no role anywhere takes no seat: an enrolment is for ever.
+            if fold.grants_of(person).next().is_none() {
+                return Err(CarrierFailure::NoRole { person: person.clone(), what }.into());
+            }
+            let seat = fold.device(&log.device).and_then(|hub| {
+                let persons = BTreeSet::from([person.clone()]);
+                Some(Enrolment { key: *hub.key()?, persons, station: hub.station()?.clone(), replaces: None })
+            });
+            let seat = seat.ok_or(CarrierFailure::UnknownDevice { log })?;
+            self.decide(now, vec![Decision::Enrol(seat)])?;
+        }
+        let control = self.replica.control();
+        let facts = CarrierFacts {
+            logbook,
+            log,
+            pack: PackHash::NONE,
+            change: ChangeHash([0; 32]),
+            position: control.position().unwrap_or(EntryHash([0; 32])),
+            person,
+            what,
+        };
+        Ok(control.judge_carrier(&facts, &|_| false)?)
+    }
+
+    /// Makes what was written here durable, seals it and judges it, so that it goes to the tablets. Also when the hub opens:
+    /// a crash may have come before the seal.
+    pub(super) fn send_own(&mut self, now: UnixMillis) -> Result<(), HubError> {
+        self.replica.sync()?;
+        if self.replica.seal(now, PACK_LEVEL, &mut self.rng)? > 0 {
+            self.replica.sync()?;
+            self.judge_what_waits(now)?;
+        }
+        Ok(())
+    }
+}
