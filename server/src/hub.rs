@@ -61,7 +61,7 @@ use qianmo_replica::exchange::{Exchange, Output as ExchangeOutput, Pump};
 use qianmo_replica::replica::{HeldChange, Replica, ReplicaError, Role};
 
 pub(crate) use beacon::WATERMARK_KEY;
-pub use desk::{DeskAct, DeskError, DeskKind};
+pub use desk::{DeskAct, DeskError, DeskKind, DeskSettling};
 pub use erase::{CODE_ERASED_TARGET, ERASED_PER_PAGE, ErasureOrder, Kept};
 pub use found::{ClockCheck, Founding, HubOpenError, HubSecrets, HubSetup};
 pub use publish::{CODE_MONTH_AHEAD, CODE_TOO_MANY_FAILURES, CODE_TOO_MANY_LOGS, CODE_TOO_MANY_TIPS};

@@ -12,7 +12,7 @@ use rand::RngCore as _;
 use qianmo_protocol::change::ActorId;
 use qianmo_protocol::control::{CarrierFacts, CarrierFailure, Decision, Enrolment, Written};
 use qianmo_protocol::ids::{ChangeHash, Code, DocId, EntryHash, Incarnation, LogId, LogbookName, PackHash, PersonCode};
-use qianmo_protocol::record::{AuthorError, AuthoredChange, FieldPath, Origin};
+use qianmo_protocol::record::{AuthorError, AuthoredChange, FieldPath, Origin, Resolution, resolve};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
 use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::replica::{ReplicaError, WriteError};
@@ -71,6 +71,21 @@ impl DeskKind {
     }
 }
 
+/// A person settles a conflict: one of the values that the page showed stands from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskSettling {
+    /// Who.
+    pub person: PersonCode,
+    /// The record.
+    pub record: DocId,
+    /// The version that the page showed.
+    pub heads: Vec<ChangeHash>,
+    /// The field.
+    pub path: FieldPath,
+    /// The change whose value is kept.
+    pub keep: ChangeHash,
+}
+
 /// Why an act at the desk is not done. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
@@ -92,6 +107,12 @@ pub enum DeskError {
         /// The record.
         record: DocId,
     },
+    /// The version that was looked at has no such conflict, or not with this value.
+    #[error("there is no such conflict at {path}")]
+    NoConflict {
+        /// The field.
+        path: FieldPath,
+    },
     /// A return or a comment without a word.
     #[error("a return and a comment need a note")]
     NoteMissing,
@@ -101,6 +122,9 @@ pub enum DeskError {
     /// The act is too large, or breaks a rule of its kind.
     #[error("the act cannot be written")]
     NotWritable(#[from] AuthorError),
+    /// It is too large for one save.
+    #[error("the act could not be saved")]
+    NotSaved(#[from] WriteError),
     /// The store failed.
     #[error("the act could not be stored")]
     Hub(#[from] HubError),
@@ -139,15 +163,49 @@ impl HubCore {
         if matches!(act.kind, DeskKind::Return | DeskKind::Comment) && !has_words {
             return Err(DeskError::NoteMissing);
         }
-        self.seat(now, &act.person, &home, act.kind)?;
+        let what = if act.kind.is_decision() { Written::Decision } else { Written::OwnWord };
+        self.seat(now, &act.person, &home, what)?;
         let (id, change) = self.event_of(now, act, shown, &home)?;
-        self.replica.write(&home, &[(id, change)], None).map_err(|error| match error {
-            WriteError::Store(error) => DeskError::from(error),
-            // One small event always fits.
-            WriteError::TooLarge { .. } => DeskError::VersionGone { record },
-        })?;
-        self.send_own(now)?;
+        self.put(now, &home, id, change)?;
         Ok(id)
+    }
+
+    /// Settles a conflict of the version that was looked at. What arrived meanwhile stays: it may be a conflict with this.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    pub fn settle_conflict(&mut self, now: UnixMillis, settling: &DeskSettling) -> Result<(), DeskError> {
+        let DeskSettling { person, record, heads, path, keep } = settling;
+        let no_record = || DeskError::NoRecord { record: *record };
+        let document = self.replica.document(record)?.ok_or_else(no_record)?;
+        let home = self.replica.home_of(record)?.ok_or_else(no_record)?;
+        let conflicts = document.conflicts_at(heads).map_err(|_| DeskError::VersionGone { record: *record })?;
+        let no_conflict = || DeskError::NoConflict { path: path.clone() };
+        let conflict = conflicts.into_iter().find(|conflict| conflict.path == *path).ok_or_else(no_conflict)?;
+        let kept = conflict.candidates.into_iter().find(|candidate| candidate.change == *keep);
+        let keep = kept.ok_or_else(no_conflict)?.value;
+        self.seat(now, person, &home, Written::Record)?;
+        let origin = self.origin(now, person);
+        let change = resolve(&document, heads, &origin, &[Resolution { path: path.clone(), keep }])?;
+        self.put(now, &home, *record, change)
+    }
+
+    /// Of a person who has not written yet: every act has an actor of its own.
+    fn origin(&mut self, now: UnixMillis, person: &PersonCode) -> Origin {
+        let mut actor = [0; 16];
+        self.rng.fill_bytes(&mut actor);
+        Origin { actor: ActorId(actor), person: person.clone(), time: now }
+    }
+
+    fn put(
+        &mut self,
+        now: UnixMillis,
+        home: &LogbookName,
+        doc: DocId,
+        change: AuthoredChange,
+    ) -> Result<(), DeskError> {
+        self.replica.write(home, &[(doc, change)], None)?;
+        Ok(self.send_own(now)?)
     }
 
     fn event_of(
@@ -157,9 +215,7 @@ impl HubCore {
         heads: BTreeSet<ChangeHash>,
         home: &LogbookName,
     ) -> Result<(DocId, AuthoredChange), AuthorError> {
-        let mut actor = [0; 16];
-        self.rng.fill_bytes(&mut actor);
-        let origin = Origin { actor: ActorId(actor), person: act.person.clone(), time: now };
+        let origin = self.origin(now, &act.person);
         let seen = if act.kind == DeskKind::Comment { BTreeSet::new() } else { act.seen.clone() };
         let event = ReviewEvent {
             record: act.record,
@@ -178,15 +234,14 @@ impl HubCore {
         Ok((DocId::from_root(&change.change.hash()), change))
     }
 
-    /// Sees that a person may do something in a logbook, and that the hub's device counts them among its persons.
+    /// Sees that a person may write something in a logbook, and that the hub's device counts them among its persons.
     fn seat(
         &mut self,
         now: UnixMillis,
         person: &PersonCode,
         logbook: &LogbookName,
-        kind: DeskKind,
+        what: Written,
     ) -> Result<(), DeskError> {
-        let what = if kind.is_decision() { Written::Decision } else { Written::OwnWord };
         let log = LogId { device: self.replica.device(), incarnation: Incarnation([0; 8]) };
         let fold = self.replica.control().fold();
         if !fold.persons_of(&log.device).any(|known| known == person) {

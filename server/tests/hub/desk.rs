@@ -8,7 +8,7 @@ use qianmo_protocol::ids::{Code, DocId};
 use qianmo_protocol::record::FieldPath;
 use qianmo_protocol::review::{ReviewKind, ReviewStatus};
 use qianmo_replica::replica::{Delivery, RecordRow};
-use qianmo_server::hub::{DeskAct, DeskError, DeskKind};
+use qianmo_server::hub::{DeskAct, DeskError, DeskKind, DeskSettling};
 
 use crate::world::{CountingDisk, Tablet, World, assert_same_states, copy_of, station};
 
@@ -125,10 +125,8 @@ fn act_without_right_word_record_or_version_is_refused_and_writes_nothing() {
     assert!(matches!(done(&mut world, &nowhere), Err(DeskError::NoRecord { .. })));
     let blind = DeskAct { heads: Vec::new(), ..act(&world, COORDINATOR, visit, DeskKind::Approve, "") };
     assert!(matches!(done(&mut world, &blind), Err(DeskError::VersionGone { .. })));
-    let dreamt = DeskAct {
-        seen: BTreeSet::from([DocId([7; 16])]),
-        ..act(&world, COORDINATOR, visit, DeskKind::Approve, "")
-    };
+    let dreamt =
+        DeskAct { seen: BTreeSet::from([DocId([7; 16])]), ..act(&world, COORDINATOR, visit, DeskKind::Approve, "") };
     assert!(matches!(done(&mut world, &dreamt), Err(DeskError::VersionGone { .. })));
     let endless = DeskAct { note: "长".repeat(100_000), ..act(&world, COORDINATOR, visit, DeskKind::Comment, "") };
     assert!(matches!(done(&mut world, &endless), Err(DeskError::NotWritable(_))));
@@ -197,4 +195,36 @@ fn hub_stopped_at_any_sync_of_an_act_at_the_desk_sends_it_or_never_had_it() {
     }
     assert_eq!((kept.first(), kept.last()), (Some(&ReviewStatus::Pending), Some(&ReviewStatus::Approved)));
     assert!(kept.is_sorted_by_key(|status| *status == ReviewStatus::Approved), "{kept:?}");
+}
+
+#[test]
+fn conflict_settled_at_the_desk_is_settled_everywhere_with_the_value_that_was_chosen() {
+    let (mut world, mut tablet, visit) = office(156);
+    let mut other = world.enrol("P02", GrantRole::Technician);
+    world.meet(&mut other);
+    world.edit(&mut tablet, visit, "content", "甲说红蜘蛛");
+    world.edit(&mut other, visit, "content", "乙说梨小");
+    world.meet_all(&mut [&mut tablet, &mut other]);
+    world.meet(&mut tablet);
+    let before = row(&world, visit);
+    let conflict = before.conflicts.first().unwrap().clone();
+    let kept = conflict.candidates.iter().find(|one| one.value == Scalar::Text("乙说梨小".to_owned())).unwrap();
+    let settling = DeskSettling {
+        person: Code::new(COORDINATOR).unwrap(),
+        record: visit,
+        heads: before.heads,
+        path: conflict.path,
+        keep: kept.change,
+    };
+    let now = world.now();
+    let stranger = DeskSettling { keep: qianmo_protocol::ids::ChangeHash([3; 32]), ..settling.clone() };
+    assert!(matches!(world.core.settle_conflict(now, &stranger), Err(DeskError::NoConflict { .. })));
+    world.core.settle_conflict(now, &settling).unwrap();
+    for tablet in [&mut tablet, &mut other] {
+        world.meet(tablet);
+        let told = tablet.replica.record_row(&visit).unwrap().unwrap();
+        assert!(told.conflicts.is_empty());
+        assert_eq!(told.view.fields["content"], Scalar::Text("乙说梨小".to_owned()));
+    }
+    assert_same_states(&[&tablet.replica, &other.replica, world.core.replica()]);
 }
