@@ -9,15 +9,15 @@ use qianmo_forms::FormKind;
 use qianmo_protocol::control::{CarrierFacts, Written};
 use qianmo_protocol::ids::{ChangeHash, DocId, EntryHash, Incarnation, LogId, LogbookName, PackHash, PersonCode};
 use qianmo_protocol::limits::{PACK_ENTRIES_MAX, PACK_RAW_BYTES_MAX};
-use qianmo_protocol::record::{self, AuthoredChange, Origin, RecordRoot};
+use qianmo_protocol::record::{AuthoredChange, Origin};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
 use qianmo_protocol::time::Month;
 
 use super::Owner;
-use super::write::{code, not_authored};
+use super::write::{Begun, code, not_authored};
 use crate::answers;
 use crate::draft::{ImportRights, ImportedRecord, ImportedState};
-use crate::error::{WriteError, chain};
+use crate::error::WriteError;
 use crate::names::RecordId;
 
 /// Most records of one call.
@@ -96,31 +96,10 @@ impl Owner {
 
     /// The record and the event of its state.
     fn imported(&self, given: &ImportedRecord) -> Result<(LogbookName, Vec<(DocId, AuthoredChange)>), WriteError> {
-        let draft = &given.draft;
-        let form = self.setup.forms.get(&draft.form);
-        let form = form.ok_or_else(|| WriteError::UnknownForm { form: draft.form.clone() })?;
-        let person = self.person(draft.person.as_deref())?;
-        let station = match &draft.station {
-            Some(station) => code("station", station)?,
-            None => self.enrolled()?.station.clone(),
-        };
-        let logbook = self.home(form, &station, draft.month.as_deref())?;
-        let stored = answers::import(form, &draft.fields, self.today(), &mut self.setup.draws.clone())?;
-        let origin = Origin { actor: self.fresh_actor(), person: person.clone(), time: self.now() };
-        let root = RecordRoot {
-            form: code("form", form.id())?,
-            form_version: form.version(),
-            station: Some(station),
-            logbook: logbook.id(&self.replica.org()),
-            author: person.clone(),
-            created_at: origin.time,
-        };
-        let change = record::create(&origin, &root, &stored.fields, &stored.repeats)
-            .map_err(|error| WriteError::NotWritable { detail: chain(&error) })?;
+        let Begun { form, logbook, person, actor: _, doc, change } = self.begin(&given.draft, answers::import)?;
         let head = change.change.hash();
-        let doc = DocId::from_root(&head);
         let mut act = vec![(doc, change)];
-        if form.kind() == FormKind::Record
+        if form == FormKind::Record
             && let Some((kind, provenance)) = event_of(given.state)
         {
             act.push(self.imported_event(doc, &logbook, &person, head, kind, provenance)?);

@@ -2,20 +2,22 @@
 //!
 //! One act of a person is one frame: a new record, its submission and the end of its draft stand or fall together.
 
+use std::collections::BTreeMap;
+
 use qianmo_forms::{Form, FormKind, RegistryHome};
-use qianmo_protocol::change::RawChange;
+use qianmo_protocol::change::{ActorId, RawChange};
 use qianmo_protocol::ids::{ChangeHash, Code, DocId, LogbookName, PersonCode, StationCode};
 use qianmo_protocol::record::{self, AuthorError, AuthoredChange, Document, Origin, RecordRoot, Resolution};
 use qianmo_protocol::review::{ReviewKind, ReviewStatus};
 use qianmo_protocol::time::{Month, UnixMillis};
 use qianmo_replica::frames::{DRAFT_BYTES_MAX, DraftId as FrameDraftId};
 use qianmo_replica::replica::{Base, ReplicaError, WriteError as StoreWriteError};
-use rand::RngCore as _;
+use rand::RngCore;
 
 use super::open::PERSON_KEY;
 use super::review::Words;
 use super::{Owner, StoreFailure};
-use crate::draft::{ConflictChoice, DraftInput, FieldEdit, Keep, RecordDraft};
+use crate::draft::{ConflictChoice, DraftInput, FieldEdit, FieldValue, Keep, RecordDraft};
 use crate::error::{WriteError, chain};
 use crate::event::Event;
 use crate::identity::Identity;
@@ -66,6 +68,24 @@ pub(super) fn not_authored(record: DocId, error: &AuthorError) -> WriteError {
         | AuthorError::WouldBeHeld(_)
         | AuthorError::Library { .. } => WriteError::NotWritable { detail: chain(error) },
     }
+}
+
+/// How the answers of a new document are looked at: [`answers::submit`] or [`answers::import`].
+pub(super) type Answered = fn(
+    &Form,
+    &BTreeMap<String, FieldValue>,
+    Option<qianmo_forms::Date>,
+    &mut dyn RngCore,
+) -> Result<answers::Stored, WriteError>;
+
+/// A document with its first change, authored and not yet saved.
+pub(super) struct Begun {
+    pub(super) form: FormKind,
+    pub(super) logbook: LogbookName,
+    pub(super) person: PersonCode,
+    pub(super) actor: ActorId,
+    pub(super) doc: DocId,
+    pub(super) change: AuthoredChange,
 }
 
 impl Owner {
@@ -146,15 +166,34 @@ impl Owner {
 
     /// Files a record and hands it in, as one act.
     pub(crate) fn create(&mut self, given: &RecordDraft) -> Result<RecordId, WriteError> {
-        let forms = std::sync::Arc::clone(&self.setup.forms);
-        let form = forms.get(&given.form).ok_or_else(|| WriteError::UnknownForm { form: given.form.clone() })?;
+        let Begun { form, logbook, person, actor, doc, change } = self.begin(given, answers::submit)?;
+        let heads = vec![change.change.hash()];
+        let mut changes = vec![(doc, change)];
+        if form == FormKind::Record {
+            let seen = std::collections::BTreeSet::new();
+            let about = super::review::About { record: doc, logbook: &logbook, person: &person, heads: &heads };
+            changes.push(self.author_review(about, ReviewKind::Submit, seen, Words::default())?);
+        }
+        self.replica.write(&logbook, &changes, given.draft.map(|draft| FrameDraftId(draft.0)))?;
+        if let Some(draft) = given.draft {
+            self.drafts.remove(&draft.0);
+        }
+        self.keep_actor(doc, &person, actor);
+        self.wrote(doc);
+        Ok(RecordId(doc))
+    }
+
+    /// Authors the first change of a document; `answered` looks at its answers.
+    pub(super) fn begin(&self, given: &RecordDraft, answered: Answered) -> Result<Begun, WriteError> {
+        let form = self.setup.forms.get(&given.form);
+        let form = form.ok_or_else(|| WriteError::UnknownForm { form: given.form.clone() })?;
         let person = self.person(given.person.as_deref())?;
         let station = match &given.station {
             Some(station) => code("station", station)?,
             None => self.enrolled()?.station.clone(),
         };
         let logbook = self.home(form, &station, given.month.as_deref())?;
-        let stored = answers::submit(form, &given.fields, self.today(), &mut self.setup.draws.clone())?;
+        let stored = answered(form, &given.fields, self.today(), &mut self.setup.draws.clone())?;
         let origin = Origin { actor: self.fresh_actor(), person: person.clone(), time: self.now() };
         let root = RecordRoot {
             form: code("form", form.id())?,
@@ -166,21 +205,8 @@ impl Owner {
         };
         let change = record::create(&origin, &root, &stored.fields, &stored.repeats)
             .map_err(|error| WriteError::NotWritable { detail: chain(&error) })?;
-        let heads = vec![change.change.hash()];
         let doc = DocId::from_root(&change.change.hash());
-        let mut changes = vec![(doc, change)];
-        if form.kind() == FormKind::Record {
-            let seen = std::collections::BTreeSet::new();
-            let about = super::review::About { record: doc, logbook: &logbook, person: &person, heads: &heads };
-            changes.push(self.author_review(about, ReviewKind::Submit, seen, Words::default())?);
-        }
-        self.replica.write(&logbook, &changes, given.draft.map(|draft| FrameDraftId(draft.0)))?;
-        if let Some(draft) = given.draft {
-            self.drafts.remove(&draft.0);
-        }
-        self.keep_actor(doc, &person, origin.actor);
-        self.wrote(doc);
-        Ok(RecordId(doc))
+        Ok(Begun { form: form.kind(), logbook, person, actor: origin.actor, doc, change })
     }
 
     /// Where a new record lives, for good.
