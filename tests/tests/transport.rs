@@ -26,6 +26,7 @@ use qianmo_protocol::session::message::{Blob, Bye, ByeReason, Message};
 use qianmo_protocol::time::UnixMillis;
 use qianmo_server::authority::{Authority, ServerIdentity};
 use qianmo_server::listener::{Accepted, ConnectionHandler, EnrolHandler, Listener, ListenerConfig};
+use qianmo_tests::attack::crowd::any_hub;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::net::UdpSocket;
@@ -652,58 +653,12 @@ impl ConnectionHandler for BlobEcho {
 
 // Peers that are neither ours nor polite.
 
-/// Takes any certificate: a stranger has nothing to lose.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl rustls::client::danger::ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &rustls::pki_types::CertificateDer<'_>,
-        _intermediates: &[rustls::pki_types::CertificateDer<'_>],
-        _name: &rustls::pki_types::ServerName<'_>,
-        _ocsp: &[u8],
-        _now: rustls::pki_types::UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &rustls::pki_types::CertificateDer<'_>,
-        _signature: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &rustls::pki_types::CertificateDer<'_>,
-        _signature: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        vec![rustls::SignatureScheme::ED25519]
-    }
-}
-
 fn ring() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
 fn stranger(protocol: &[u8]) -> (quinn::Endpoint, quinn::ClientConfig) {
-    let mut tls = rustls::ClientConfig::builder_with_provider(ring())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![protocol.to_vec()];
-    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
+    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(any_hub(protocol)).unwrap();
     (quinn::Endpoint::client(LOCAL).unwrap(), quinn::ClientConfig::new(Arc::new(crypto)))
 }
 
