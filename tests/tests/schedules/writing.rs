@@ -20,7 +20,7 @@ fn record_and_its_submit_are_one_frame_and_one_fdatasync() {
     let mut world = World::new(151);
     let mut tablet_a = world.enrol("P01", GrantRole::Technician);
     let syncs = Arc::default();
-    let disk = CountingDisk { inner: tablet_a.disk.clone(), syncs: Arc::clone(&syncs) };
+    let disk = CountingDisk { inner: tablet_a.disk.clone(), syncs: Arc::clone(&syncs), images: Arc::default() };
     let authority = world.authority.verifying_key().to_bytes();
     let identity = Identity { authority, key: tablet_a.key.clone(), role: Role::Tablet };
     let index = Box::new(MemoryIndex::new());
