@@ -81,7 +81,8 @@ struct Template {
 /// # Errors
 /// The harness itself fails.
 pub fn run(order: &DerivedOrder) -> anyhow::Result<(Value, bool)> {
-    let start = Instant::now();
+    // At the end another one may be checked out.
+    let (start, commit) = (Instant::now(), commit());
     let folder = scratch("derived")?;
     let template = template(folder.path(), order.seed)?;
     let bar = bar(order.damages, "damage");
@@ -116,7 +117,7 @@ pub fn run(order: &DerivedOrder) -> anyhow::Result<(Value, bool)> {
     }
     let n = f64::from(u32::try_from(order.damages)?);
     let line = json!({
-        "figure": "crash derived", "commit": commit(), "seed": order.seed, "damages": order.damages,
+        "figure": "crash derived", "commit": commit, "seed": order.seed, "damages": order.damages,
         "kinds": score.damages, "acknowledged": template.promises.kept(), "told": score.told, "lost": score.lost.len(),
         "untold": score.untold.len(), "unopenable": score.unopenable.len(),
         "bound_95_per_damage": if is_clean { 3.0 / n.max(1.0) } else { 1.0 },

@@ -74,7 +74,8 @@ struct Score {
 /// # Errors
 /// The harness itself fails.
 pub fn run(order: &FullOrder) -> anyhow::Result<(Value, bool)> {
-    let start = Instant::now();
+    // At the end another one may be checked out.
+    let (start, commit) = (Instant::now(), commit());
     let mut score = Score::default();
     fail_every_operation(order, &mut score)?;
     match SmallDisk::mount(TABLET_DISK)? {
@@ -96,7 +97,7 @@ pub fn run(order: &FullOrder) -> anyhow::Result<(Value, bool)> {
         ));
     }
     let line = json!({
-        "figure": "crash full", "commit": commit(), "seed": order.seed, "failed_operations": score.faults,
+        "figure": "crash full", "commit": commit, "seed": order.seed, "failed_operations": score.faults,
         "disks_filled": score.disks_filled, "skipped": score.skipped, "acknowledged": score.kept,
         "errors": score.errors, "lost": score.lost.len(), "unclear": score.unclear.len(),
         "unopenable": score.unopenable.len(), "seconds": start.elapsed().as_secs_f64().round(),

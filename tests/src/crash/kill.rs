@@ -115,7 +115,8 @@ struct Score {
 /// # Errors
 /// The harness itself fails.
 pub fn run(order: &KillOrder) -> anyhow::Result<(Value, bool)> {
-    let start = Instant::now();
+    // At the end another one may be checked out.
+    let (start, commit) = (Instant::now(), commit());
     let bar = bar(order.rounds, "kill -9");
     let stop = AtomicBool::new(false);
     let jobs = order.jobs.max(1);
@@ -152,7 +153,7 @@ pub fn run(order: &KillOrder) -> anyhow::Result<(Value, bool)> {
     }
     let n = f64::from(u32::try_from(total.rounds).unwrap_or(u32::MAX));
     let line = json!({
-        "figure": "crash kill", "commit": commit(), "seed": order.seed, "rounds": total.rounds, "kinds": total.kinds,
+        "figure": "crash kill", "commit": commit, "seed": order.seed, "rounds": total.rounds, "kinds": total.kinds,
         "killed_while": total.killed_while(), "never_hit": never_hit, "looks": total.looks, "acknowledged": total.kept, "lost": total.lost.len(), "invented": total.invented.len(),
         "unopenable": total.unopenable.len(), "bound_95_per_round": if is_clean { 3.0 / n.max(1.0) } else { 1.0 },
         "rounds_per_second": (n / seconds * 10.0).round() / 10.0, "seconds": seconds.round(),

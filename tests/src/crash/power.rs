@@ -117,7 +117,8 @@ impl Score {
 /// # Errors
 /// The harness itself fails.
 pub fn run(order: &PowerOrder) -> anyhow::Result<(Value, bool)> {
-    let start = Instant::now();
+    // At the end another one may be checked out.
+    let (start, commit) = (Instant::now(), commit());
     let bar = bar(order.images, "power cuts");
     let (next, images, stop) = (AtomicU64::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let one_job = || -> anyhow::Result<Score> {
@@ -146,7 +147,7 @@ pub fn run(order: &PowerOrder) -> anyhow::Result<(Value, bool)> {
     let seconds = start.elapsed().as_secs_f64();
     let n = f64::from(u32::try_from(score.images).unwrap_or(u32::MAX));
     let line = json!({
-        "figure": "crash power", "commit": commit(), "seed": order.seed, "stories": next.into_inner(),
+        "figure": "crash power", "commit": commit, "seed": order.seed, "stories": next.into_inner(),
         "images": score.images, "of_recovery": score.of_recovery, "modes": score.modes, "operations": score.operations,
         "indexes": score.indexes, "indexes_rebuilt": score.rebuilt, "opened_twice": score.reopened,
         "acknowledged": score.kept, "promises_checked": score.promises, "lost": score.lost.len(),

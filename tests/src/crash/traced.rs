@@ -101,7 +101,8 @@ struct Job {
 /// # Errors
 /// The harness itself fails.
 pub fn run(order: &TracedOrder) -> anyhow::Result<(Value, bool)> {
-    let start = Instant::now();
+    // At the end another one may be checked out.
+    let (start, commit) = (Instant::now(), commit());
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
         let line = json!({ "figure": "crash traced", "skipped": "strace is not installed, or may not be used here" });
         return Ok((line, true));
@@ -133,7 +134,7 @@ pub fn run(order: &TracedOrder) -> anyhow::Result<(Value, bool)> {
     }
     let n = f64::from(u32::try_from(score.images).unwrap_or(u32::MAX));
     let line = json!({
-        "figure": "crash traced", "commit": commit(), "seed": order.seed, "file_operations": events,
+        "figure": "crash traced", "commit": commit, "seed": order.seed, "file_operations": events,
         "images": score.images, "machines": score.machines, "modes": score.modes, "acknowledged": said,
         "promises_checked": score.promises, "lost": score.lost.len(), "invented": score.invented.len(),
         "unopenable": score.unopenable.len(), "bound_95_per_image": if is_clean { 3.0 / n.max(1.0) } else { 1.0 },
