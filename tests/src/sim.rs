@@ -13,7 +13,8 @@
 //! office    the hub and its administrator          field     tablets and their people
 //! network   connections: loss, delay, partitions   machines  disks, indexes, power cuts
 //! hostile   devices and programs that misbehave    model     what the merged records must be, without Automerge
-//! check     the checkers                           coverage  which fault hit which state
+//! check     the checkers; audit: those that read    coverage  which fault hit which state
+//!           every frame, decision and right
 //! shrink    the smallest plan that still fails
 //! ```
 //!
@@ -26,6 +27,7 @@
     reason = "a fault or an act that one room does not handle goes to the next, which says so if it is nobody's"
 )]
 
+pub mod audit;
 pub mod check;
 pub mod coverage;
 pub mod field;

@@ -9,7 +9,7 @@ use qianmo_client_core::{
     FieldValue, Keep, RecordDraft, ReviewNotes, WithdrawReason, WriteError,
 };
 use qianmo_protocol::change::{RawChange, Scalar};
-use qianmo_protocol::ids::{ChangeHash, Code, DeviceId, DocId, LogbookName};
+use qianmo_protocol::ids::{ChangeHash, Code, DeviceId, DocId, Epoch, LogbookName};
 use qianmo_protocol::record::{FieldConflict, ResolveList};
 use qianmo_protocol::review::{ReviewKind, Standing};
 use qianmo_protocol::time::UnixMillis;
@@ -85,6 +85,8 @@ pub struct Seat {
     pub drafts: BTreeMap<[u8; 8], String>,
     /// Versions that somebody looked at some time ago.
     looked: BTreeMap<DocId, Vec<ChangeHash>>,
+    /// The hub's life it was last told of.
+    pub epoch: Option<Epoch>,
     images: Vec<Image>,
     asks: u64,
 }
@@ -111,6 +113,7 @@ impl Seat {
             promised: Vec::new(),
             drafts: BTreeMap::new(),
             looked: BTreeMap::new(),
+            epoch: None,
             images: Vec::new(),
             asks: 0,
         }
@@ -349,6 +352,11 @@ impl World<'_> {
         }
         let seat = seats[draw.random_range(0..seats.len())];
         if act == Act::Online {
+            // What is on the screen stays there while news come in.
+            for doc in self.records(seat).into_iter().rev().take(4) {
+                let heads = self.heads(seat, doc);
+                self.seats[seat].looked.extend(heads.map(|heads| (doc, heads)));
+            }
             if draw.random_bool(0.4) {
                 self.keep_image(seat);
                 self.seats[seat].machine.remember_index();
@@ -467,7 +475,7 @@ impl World<'_> {
         for _ in 0..draw.random_range(1..=2) {
             let field = FIELDS[draw.random_range(0..FIELDS.len())];
             // Now and then two people write the same.
-            let word = if draw.random_bool(0.1) { "same".to_owned() } else { format!("w{number}") };
+            let word = if draw.random_bool(0.25) { "same".to_owned() } else { format!("w{number}") };
             meant.puts.insert(field.to_owned(), word);
         }
         let edits: Vec<FieldEdit> =
@@ -480,7 +488,10 @@ impl World<'_> {
     }
 
     fn review(&mut self, seat: usize, act: Act, number: usize, draw: &mut StdRng) {
-        let Some((doc, heads)) = self.pick(seat, draw) else { return };
+        let Some((doc, now)) = self.pick(seat, draw) else { return };
+        // Now and then somebody decides about what was on the screen a while ago.
+        let before = self.seats[seat].looked.get(&doc).filter(|_| act != Act::Withdraw && draw.random_bool(0.7));
+        let heads = before.cloned().unwrap_or(now);
         let (base, seen) = (heads.iter().copied().collect(), self.seen(seat, doc));
         let meant = Meant { number, base, seen, ..Meant::default() };
         let version = version_of(&heads);
@@ -533,7 +544,7 @@ impl World<'_> {
 
     fn draft(&mut self, seat: usize, number: usize, draw: &mut StdRng) {
         let id = match self.seats[seat].drafts.keys().next() {
-            Some(id) if draw.random_bool(0.5) => *id,
+            Some(id) if draw.random_bool(0.7) => *id,
             _ => draw.random::<[u8; 8]>(),
         };
         let word = format!("w{number}");
@@ -560,6 +571,12 @@ impl World<'_> {
     fn bundle(&mut self, from: usize, draw: &mut StdRng) {
         let to = draw.random_range(0..self.seats.len());
         if to == from || self.seats[to].core.is_none() || self.seats[from].core.is_none() {
+            return;
+        }
+        // What is carried by hand is for whoever may read it.
+        let station = |seat: usize| &self.seats[seat].who.station;
+        let is_one_station = self.seats.iter().all(|seat| seat.who.station == *station(to));
+        if !(is_one_station || self.seats[to].is_coordinator) {
             return;
         }
         let what =
@@ -654,14 +671,17 @@ impl World<'_> {
             return;
         }
         let after = self.known(seat, doc);
+        let has_met_a_hub = self.seats[seat].core.as_ref().is_some_and(|core| core.replica().newest_beacon().is_some());
         let fresh: Vec<ChangeHash> = after.changes.difference(&before.changes).copied().collect();
         if fresh.len() > 1 {
-            self.problem(format!("one write made {} changes", fresh.len()));
+            self.problem(format!("I2: one write made {} changes", fresh.len()));
         }
         for hash in &fresh {
+            self.check_authored_at(seat, doc, &meant.base, hash);
             let is_root = DocId::from_root(hash) == doc;
             let base = if is_root { BTreeSet::new() } else { meant.base.clone() };
-            let made = Made { doc, device, base, puts: meant.puts.clone(), resolves: meant.resolves.clone() };
+            let (puts, resolves) = (meant.puts.clone(), meant.resolves.clone());
+            let made = Made { doc, device, base, puts, resolves, has_met_a_hub };
             self.model.changes.insert(*hash, made);
             self.seats[seat].expected.insert(*hash);
         }
@@ -673,6 +693,7 @@ impl World<'_> {
         }
         let views = self.seats[seat].core.as_ref().map(|core| core.replica().reviews(&doc)).unwrap();
         for view in views.unwrap_or_default().into_iter().filter(|view| !before.events.contains(&view.id)) {
+            self.check_decided_at(seat, doc, &meant.base, &heads, &view.event.heads);
             let (kind, seen) = (view.event.kind, meant.seen.clone());
             let made = MadeEvent { record: doc, device, kind, seen, heads: heads.clone() };
             self.model.events.insert(view.id, made);
@@ -727,7 +748,7 @@ impl World<'_> {
                 .collect();
             let device = attempt.device;
             self.coverage.mark("write without a confirmation lasted");
-            self.model.changes.insert(change.hash(), Made { doc, device, base, puts, resolves });
+            self.model.changes.insert(change.hash(), Made { doc, device, base, puts, resolves, has_met_a_hub: false });
         }
         for view in replica.reviews(&doc).unwrap_or_default() {
             if self.model.events.contains_key(&view.id) {

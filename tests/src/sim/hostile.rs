@@ -12,9 +12,9 @@ use qianmo_protocol::close_code::CloseCode;
 use qianmo_protocol::ids::{Code, DeviceId, DocId, LogbookName};
 use qianmo_protocol::record::{Document, FieldEdit, FieldPath, Origin, RecordRoot, create, edit};
 use qianmo_protocol::session::message::{Hello, Message};
-use qianmo_protocol::session::{Effect, Opening, Session, Stay, Toward};
+use qianmo_protocol::session::{Effect, Opening, Session, Shelf as _, Stay, Toward};
 use qianmo_protocol::time::UnixMillis;
-use qianmo_protocol::vector::Selection;
+use qianmo_protocol::vector::{Selection, WireVector};
 use qianmo_server::hub::{Command, HubOutput, SessionId};
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -154,6 +154,9 @@ impl World<'_> {
         let Some(mut message) = hello_of(session) else { return };
         message.versions = versions;
         message.follow = 0;
+        // It asks for everything there is, as a program that was altered would.
+        message.selection = Selection::everything();
+        message.vectors = core.replica().logbooks().into_iter().map(|name| (name, WireVector::default())).collect();
         let session = SessionId(u64::MAX / 2 - self.now);
         let now = self.hub_time();
         let commands = vec![
@@ -175,6 +178,18 @@ impl World<'_> {
         let welcomed = answer.iter().any(|output| {
             matches!(output, HubOutput::Send { session: of, message } if *of == session && matches!(**message, Message::Welcome(_)))
         });
+        let beyond = answer.iter().find_map(|output| match output {
+            HubOutput::Send { session: of, message } if *of == session => match &**message {
+                Message::Pack(pack) if !self.office.may_read(&device, &pack.header.logbook) => {
+                    Some(&pack.header.logbook)
+                }
+                _ => None,
+            },
+            _ => None,
+        });
+        if let Some(logbook) = beyond {
+            self.problem(format!("I23: {device} asked for everything and was sent a pack of {logbook}"));
+        }
         if !meets && (!closed || welcomed) {
             self.problem(format!("I25: a program of versions {versions:?} was not told that the versions do not meet"));
         }

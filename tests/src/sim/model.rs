@@ -23,6 +23,8 @@ pub struct Made {
     pub puts: BTreeMap<String, String>,
     /// Conflicts settled, by field: the value kept and the changes listed.
     pub resolves: BTreeMap<String, (String, BTreeSet<ChangeHash>)>,
+    /// Whether its tablet had ever been told the time by a hub.
+    pub has_met_a_hub: bool,
 }
 
 /// A review event or comment that somebody made.
@@ -74,6 +76,10 @@ pub struct Model {
     pub told_backed_up: BTreeSet<ChangeHash>,
     /// People whose role was cut at some time.
     pub cut_persons: BTreeSet<String>,
+    /// What the hub held of a device or person, by name, whenever their rights were taken away.
+    pub held_then: BTreeMap<String, BTreeSet<ChangeHash>>,
+    /// Whether the administrator released anything.
+    pub has_released: bool,
 }
 
 /// What stands at one field.
@@ -89,6 +95,12 @@ impl Model {
     /// Every confirmed change of a record.
     pub fn changes_of(&self, doc: DocId) -> impl Iterator<Item = (&ChangeHash, &Made)> {
         self.changes.iter().filter(move |(_, made)| made.doc == doc)
+    }
+
+    /// Whether a change came after the rights of its device or person were taken away.
+    #[must_use]
+    pub fn is_beyond(&self, who: &str, change: &ChangeHash) -> bool {
+        self.held_then.get(who).is_some_and(|held| !held.contains(change))
     }
 
     /// Every record.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
 use qianmo_protocol::close_code::CloseCode;
-use qianmo_protocol::control::{Decision, Grant, Role, Scope, Tip};
+use qianmo_protocol::control::{Decision, Device, Grant, Role, Scope, Tip};
 use qianmo_protocol::handshake::{Address, EnrolAsk};
 use qianmo_protocol::ids::{Code, DeviceId, DocId, LogbookName, OrgId};
 use qianmo_protocol::session::Shelf as _;
@@ -27,6 +27,9 @@ use super::world::{BEGIN_MS, Event, World};
 
 /// The station of most people.
 pub const STATION: &str = "ST01";
+
+/// The station of a few.
+pub const OTHER_STATION: &str = "ST02";
 
 /// A backup of the hub's store.
 #[derive(Debug, Clone)]
@@ -65,6 +68,8 @@ pub struct Office {
     pub restores: usize,
     /// Devices that may read, by what was decided: everything, or one station. Told to nobody, read by a checker.
     readers: BTreeMap<DeviceId, BTreeSet<Code>>,
+    /// Devices that nobody has confirmed since the restore.
+    pub unconfirmed: BTreeSet<DeviceId>,
     is_reboot_planned: bool,
 }
 
@@ -104,6 +109,7 @@ impl Office {
             last_heard: Vec::new(),
             restores: 0,
             readers: BTreeMap::new(),
+            unconfirmed: BTreeSet::new(),
             is_reboot_planned: false,
         }
     }
@@ -172,7 +178,9 @@ impl World<'_> {
     pub(super) fn enrol(&mut self, is_coordinator: bool) {
         let number = self.seats.len();
         let person = Code::new(&format!("P{number:02}")).unwrap();
-        let station = Code::new(STATION).unwrap();
+        // Who comes later may be of another station.
+        let is_of_another = number >= self.plan.tablets && number % 2 == 1 && !is_coordinator;
+        let station = Code::new(if is_of_another { OTHER_STATION } else { STATION }).unwrap();
         let now = self.hub_time();
         let device = key(&mut self.rng);
         let Some(core) = &mut self.office.core else { return };
@@ -295,6 +303,7 @@ impl World<'_> {
         // What came after is of another life.
         self.office.backups.truncate(chosen + 1);
         self.office.restores += 1;
+        self.office.unconfirmed = self.seats.iter().map(Seat::device).collect();
         let seed = self.rng.next_u64();
         let now = self.hub_time();
         let opened = match self.office.restore(ClockCheck::Strict, seed, now) {
@@ -318,6 +327,7 @@ impl World<'_> {
             return;
         }
         let now = self.hub_time();
+        self.office.unconfirmed.clear();
         self.with_hub(|core| core.complete_adoption(now).map(|()| Vec::new()));
         self.run_hub_soon();
     }
@@ -411,6 +421,10 @@ impl World<'_> {
         }
         let device = self.seats[seat].device();
         let now = self.hub_time();
+        let fold = self.office.core.as_ref().map(|core| core.replica().control().fold());
+        if !fold.and_then(|fold| fold.device(&device)).is_some_and(Device::is_revoked) {
+            self.note_rights_end(&device.to_string(), |made| made.device == device);
+        }
         self.with_hub(|core| {
             let known = core.replica().control().fold().device(&device).is_some();
             if known {
@@ -428,6 +442,12 @@ impl World<'_> {
         let now = self.hub_time();
         let org = self.office.org();
         self.model.cut_persons.insert(person.to_string());
+        let devices: BTreeSet<DeviceId> =
+            self.seats.iter().filter(|seat| seat.person == person).map(Seat::device).collect();
+        let fold = self.office.core.as_ref().map(|core| core.replica().control().fold());
+        if fold.is_some_and(|fold| fold.grants_of(&person).any(|(grant, _)| !fold.is_cut(grant))) {
+            self.note_rights_end(&person.to_string(), |made| devices.contains(&made.device));
+        }
         self.with_hub(|core| {
             let fold = core.replica().control().fold();
             let grants: Vec<_> =
@@ -454,7 +474,7 @@ impl World<'_> {
     fn grant_role(&mut self, seat: usize) {
         let person = self.seats[seat].person.clone();
         let is_coordinator = self.seats[seat].is_coordinator;
-        let station = Code::new(STATION).unwrap();
+        let station = self.seats[seat].who.station.clone();
         let scope = if is_coordinator { Scope::District } else { Scope::Stations(BTreeSet::from([station])) };
         let role = if is_coordinator { Role::Coordinator } else { Role::Technician };
         let now = self.hub_time();
@@ -496,6 +516,7 @@ impl World<'_> {
             }
             core.handle_some(now, Vec::new())
         });
+        self.model.has_released |= released;
         if released {
             self.coverage.mark("released");
         }

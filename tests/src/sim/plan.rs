@@ -365,7 +365,7 @@ fn draw_acts(rng: &mut StdRng, tablets: usize, heals_at: u64, writes: usize, ste
     for (act, count) in [
         (Act::Online, tablets * 2 + days * tablets / 2),
         (Act::Ask, tablets + days),
-        (Act::Draft, 1 + days / 2),
+        (Act::Draft, 2 + days),
         (Act::Bundle, 1 + days / 10),
         (Act::Evict, 1 + days / 10),
         (Act::BringBack, days / 10),

@@ -383,7 +383,7 @@ impl<'a> World<'a> {
         // A disk that failed under it may hold what a rewrite left when it gave up, after the frame was made.
         let machine = &self.seats[seat].machine;
         if machine.struck() == Struck::No && machine.disk.unsynced() > 0 {
-            self.problem(format!("tablet {seat} sends a frame while something it wrote is not durable"));
+            self.problem(format!("I2: tablet {seat} sends a frame while something it wrote is not durable"));
         }
         let Some(link) = self.seats[seat].link else { return };
         self.sends(link, Way::Up, frame);
@@ -453,6 +453,7 @@ impl<'a> World<'a> {
             Way::Down => {
                 if self.seats[seat].link == Some(id) {
                     self.on_tablet(seat, |tablet| tablet.received(message));
+                    self.hears_of_epoch(seat);
                     let waiting = self.seats[seat].core.as_ref().map(|core| core.status().waiting);
                     self.tell(|| format!("    {waiting:?} waiting"));
                 }
@@ -581,7 +582,7 @@ impl<'a> World<'a> {
             Ok(outputs) => {
                 self.office.core = Some(core);
                 if self.office.machine.disk.unsynced() > 0 && !outputs.is_empty() {
-                    self.problem("the hub answers while something it wrote is not durable".to_owned());
+                    self.problem("I2: the hub answers while something it wrote is not durable".to_owned());
                 }
                 self.hub_says(outputs);
             }
@@ -598,6 +599,7 @@ impl<'a> World<'a> {
             match output {
                 HubOutput::Send { session, message } => {
                     let is_push = matches!(*message, Message::Push { .. });
+                    self.check_may_be_sent(session.0, &message);
                     if is_push && self.drop_pushes_until > self.now {
                         self.coverage.mark("push dropped");
                         self.broken(session.0);
