@@ -38,6 +38,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, broadcast, oneshot};
 
 use qianmo_forms::FormSet;
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::change::ActorId;
 use qianmo_protocol::ids::{DocId, Epoch, LogbookName, PackHash, PersonCode};
 use qianmo_protocol::session::VERSIONS;
@@ -395,7 +396,7 @@ impl Owner {
             tracing::error!(%error, "the store could not be read after a save");
         }
         for completion in core::mem::take(&mut self.completions.0) {
-            completion(durable.clone());
+            completion(if injected(Bug::SavedBeforeDurable) { Ok(()) } else { durable.clone() });
         }
         if core::mem::take(&mut self.has_local_news) {
             (self.setup.news)();
@@ -556,6 +557,9 @@ impl Owner {
     fn fresh_actor(&self) -> ActorId {
         let mut actor = [0; 16];
         self.setup.draws.clone().fill_bytes(&mut actor);
+        if injected(Bug::ActorKept) {
+            actor = [self.replica.device().0, [0; 8]].concat().try_into().unwrap_or(actor);
+        }
         ActorId(actor)
     }
 

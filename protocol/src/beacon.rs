@@ -12,6 +12,7 @@
 
 use core::cmp::Reverse;
 
+use crate::bugs::{Bug, injected};
 use crate::control::{Fold, Signable, SignatureError, Signed};
 use crate::ids::{Epoch, HubId};
 use crate::time::UnixMillis;
@@ -53,6 +54,10 @@ impl Beacon {
 
     /// The order. The last parts only part the beacons of a hub that was cloned: the smaller time wins.
     fn rank(&self, fold: &Fold) -> (usize, Epoch, u64, u64, u64, Reverse<UnixMillis>, HubId) {
+        if injected(Bug::LargestTimeWins) {
+            let time = u64::try_from(self.time.0).unwrap_or(0);
+            return (0, Epoch([0; 16]), time, self.commit, self.watermark, Reverse(self.time), self.hub);
+        }
         let depth = fold.epoch_depth(&self.epoch);
         (depth, self.epoch, self.sequence, self.commit, self.watermark, Reverse(self.time), self.hub)
     }

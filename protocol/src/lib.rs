@@ -20,6 +20,7 @@
 //! `docs/wire.md` describes every byte.
 
 pub mod beacon;
+pub mod bugs;
 pub mod bundle;
 pub mod change;
 pub mod close_code;

@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bugs::{Bug, injected};
 use crate::ids::{DeviceId, Incarnation, LogId, LogbookId, LogbookName, PackHash, digest32};
 use crate::limits::{
     LOCATOR_STEPS_MAX, SELECTION_MONTHS_MAX, SELECTION_STATIONS_MAX, VECTOR_ENTRIES_MAX, VECTORS_PER_MESSAGE_MAX,
@@ -279,7 +280,8 @@ fn plan_log(
     let mut known = Vec::new();
     let mut forked = false;
     for tip in theirs.iter().take(PEER_TIPS_MAX) {
-        let held = trees.nodes_at(logbook, log, tip.seq).into_iter().find(|node| node.hash.head8() == tip.head8);
+        let is_it = |node: &PackNode| node.hash.head8() == tip.head8 || injected(Bug::VectorComparesNumbers);
+        let held = trees.nodes_at(logbook, log, tip.seq).into_iter().find(is_it);
         match held {
             Some(node) => known.push(node),
             None => {
@@ -327,7 +329,9 @@ fn difference(
         let Some((_, (node, peer_has))) = open.pop_last() else { break };
         if !peer_has {
             wanted -= 1;
-            out.push(node);
+            if node.seq > 0 || !injected(Bug::ResumeOffByOne) {
+                out.push(node);
+            }
         }
         if node.seq == 0 {
             continue;

@@ -15,7 +15,7 @@
 //! hostile   devices and programs that misbehave    model     what the merged records must be, without Automerge
 //! check     the checkers; audit: those that read    coverage  which fault hit which state
 //!           every frame, decision and right
-//! shrink    the smallest plan that still fails
+//! shrink    the smallest plan that still fails         bugs      known bugs put back, to test the checkers
 //! ```
 //!
 //! # Limits
@@ -28,6 +28,8 @@
 )]
 
 pub mod audit;
+#[cfg(feature = "bugs")]
+pub mod bugs;
 pub mod check;
 pub mod coverage;
 pub mod field;

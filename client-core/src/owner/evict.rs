@@ -19,6 +19,7 @@
 use std::collections::BTreeSet;
 
 use qianmo_protocol::beacon::Beacon;
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::control::Admission;
 use qianmo_protocol::ids::{Code, Epoch, LogbookName};
 use qianmo_protocol::limits::SELECTION_MONTHS_MAX;
@@ -170,7 +171,7 @@ impl Owner {
         let Some(beacon) = self.replica.newest_beacon() else { return Ok(Foreign::Unknown) };
         let mark = self.mark(name)?.filter(|mark| self.is_about_now(mark, name, &beacon));
         let is_covered = mark.and_then(|mark| mark.commit).is_some_and(|commit| commit <= beacon.watermark);
-        Ok(if is_covered { Foreign::BackedUp } else { Foreign::Unknown })
+        Ok(if is_covered || injected(Bug::EvictsOthersWork) { Foreign::BackedUp } else { Foreign::Unknown })
     }
 
     fn mark(&self, name: &LogbookName) -> Result<Option<Mark>, ReplicaError> {

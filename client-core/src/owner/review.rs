@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::control::{CarrierFacts, Written};
 use qianmo_protocol::ids::{ChangeHash, Code, DocId, EntryHash, Incarnation, LogId, LogbookName, PackHash, PersonCode};
 use qianmo_protocol::record::{AuthoredChange, Origin};
@@ -81,8 +82,8 @@ impl Owner {
         let person = self.person(None)?;
         let (document, home) = self.open_record(record)?;
         let heads = match version {
-            Some(version) => version.heads(),
-            None => document.heads(),
+            Some(version) if !injected(Bug::PinnedToNewest) => version.heads(),
+            Some(_) | None => document.heads(),
         };
         if heads.iter().any(|head| !document.contains(head)) {
             return Err(WriteError::VersionGone { record });

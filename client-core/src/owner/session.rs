@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, Epoch, HubId, LogbookName, PackHash};
 use qianmo_protocol::pack::Pack;
 use qianmo_protocol::record::Document;
@@ -231,7 +232,8 @@ impl Owner {
         asked.without = self.evicted()?;
         let agreement = self.replica.meta(AGREED_KEY)?.and_then(|bytes| Agreement::decode(&bytes).ok());
         let decided = self.replica.control().position();
-        let stands = |agreement: &Agreement| agreement.asked == asked && agreement.decided == decided;
+        let is_outdated = |agreement: &Agreement| agreement.decided != decided && !injected(Bug::SelectionReused);
+        let stands = |agreement: &Agreement| agreement.asked == asked && !is_outdated(agreement);
         let agreed = agreement.filter(stands).map(|agreement| agreement.agreed);
         let selection = agreed.unwrap_or_else(|| asked.clone());
         let unreceipted = self.replica.unreceipted()?;

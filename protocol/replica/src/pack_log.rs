@@ -47,6 +47,8 @@ mod scan;
 
 use std::collections::BTreeMap;
 
+use qianmo_protocol::bugs::{Bug, injected};
+
 use crate::disk::{Disk, DiskError};
 
 pub use self::check::{SegmentCheck, check_segment};
@@ -459,7 +461,10 @@ fn put_group(disk: &mut dyn Disk, id: u32, segment: &mut Segment, bytes: &[u8]) 
         disk.create(&name)?;
     }
     disk.write_at(&name, segment.end, bytes)?;
-    disk.sync_file(&name)?;
+    if !injected(Bug::AcksBeforeFsync) {
+        let synced = disk.sync_file(&name);
+        if injected(Bug::FsyncErrorForgotten) { synced.or_else(|_| disk.sync_file(&name)) } else { synced }?;
+    }
     if segment.file == SegmentFile::Planned {
         disk.sync_dir()?;
         segment.file = SegmentFile::Exists;

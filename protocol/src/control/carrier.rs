@@ -7,6 +7,7 @@
 //!
 //! [`CarrierFailure`] becomes the code of a quarantine. Codes 256 to 511 are the carrier's; the content's lie outside.
 
+use crate::bugs::{Bug, injected};
 use crate::control::{ControlLog, Fold, Grant, Role};
 use crate::ids::{ChangeHash, EntryHash, LogId, LogbookName, PackHash, PersonCode};
 
@@ -294,6 +295,7 @@ impl Judge<'_> {
         let log = self.facts.log;
         let mut revocations = self.fold.device(&log.device).into_iter().flat_map(|device| device.revocations());
         match revocations.find(|(revocation, _)| !self.is_within(revocation)) {
+            Some(_) if injected(Bug::RevocationIgnored) => Ok(()),
             Some((revocation, _)) => Err(CarrierFailure::RevokedBeyondCut { log, revocation: *revocation }),
             None => Ok(()),
         }
@@ -344,7 +346,8 @@ impl Judge<'_> {
         if needs_position && !self.log.closure_contains(&self.facts.position, hash) {
             return Some(Miss::Position);
         }
-        self.fold.cuts_of(hash).any(|cut| !self.is_within(cut)).then_some(Miss::Cut)
+        let is_beyond = self.fold.cuts_of(hash).any(|cut| !self.is_within(cut));
+        (is_beyond && !injected(Bug::CutIgnored)).then_some(Miss::Cut)
     }
 
     /// Whether the pack is within a cut or revocation.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bugs::{Bug, injected};
 use crate::control::Fold;
 use crate::ids::{DeviceId, Epoch, HubId};
 use crate::receipt::Receipt;
@@ -124,6 +125,7 @@ impl Fold {
     }
 
     pub(crate) fn is_confirmed(&self, device: &DeviceId, epoch: &Epoch) -> bool {
-        self.epochs.get(epoch).is_none_or(|facts| !facts.is_adopting() || facts.confirmed.contains(device))
+        let asks = self.epochs.get(epoch).is_some_and(|facts| facts.is_adopting() && !facts.confirmed.contains(device));
+        !asks || injected(Bug::UnconfirmedServed)
     }
 }

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bugs::{Bug, injected};
 use crate::change::Scalar;
 use crate::ids::{ChangeHash, PersonCode};
 use crate::record::FieldPath;
@@ -80,7 +81,7 @@ pub(crate) fn conflict_at(graph: &Graph, path: &FieldPath, within: &Bits) -> Opt
         if front.iter().any(is_unseen) { removals.marks.iter().collect() } else { Vec::new() };
     let concurrent = !row_is_gone && differ(front.iter().map(|stand| stand.value));
     let overwrites: Vec<Vec<&Stand<'_>>> = if row_is_gone { Vec::new() } else { overwrites(graph, &stands, within) };
-    let kind = if concurrent {
+    let kind = if concurrent && !injected(Bug::ConflictHidden) {
         ConflictKind::Concurrent
     } else if !overwrites.is_empty() {
         ConflictKind::OverwrittenUnseen
@@ -127,6 +128,9 @@ fn overwrites<'a>(graph: &Graph, stands: &'a [Stand<'a>], within: &Bits) -> Vec<
 
 /// True if a resolve lists this change at its path.
 fn is_settled(graph: &Graph, stand: &Stand<'_>, stands: &[Stand<'_>], within: &Bits) -> bool {
+    if injected(Bug::SettlesUnseen) {
+        return true;
+    }
     let Some(hash) = graph.hash(stand.node) else { return false };
     stands.iter().any(|later| within.contains(later.node) && later.listed.is_some_and(|seen| seen.contains(&hash)))
 }

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use crate::bugs::{Bug, injected};
 use crate::change::{ActorId, ObjectId, Op, OpAction, OpId, RawChange, Scalar};
 use crate::gate::ContentFailure;
 use crate::ids::{ChangeHash, PersonCode};
@@ -204,6 +205,10 @@ impl Graph {
 
     /// The value that Automerge shows at a path: of those that stand, the one with the highest operation id.
     pub(crate) fn winner(&self, path: &FieldPath, within: &Bits) -> Option<&Put> {
+        if injected(Bug::LastClockWins) {
+            let time = |put: &&Put| self.node(put.node).map(|node| node.change.head().time);
+            return self.puts(path).iter().filter(|put| within.contains(put.node)).max_by_key(time);
+        }
         self.visible(path, within).into_iter().max_by_key(|put| put.id)
     }
 

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::bugs::{Bug, injected};
 use crate::ids::{ChangeHash, DocId};
 use crate::review::{ReviewEvent, ReviewKind};
 
@@ -109,6 +110,7 @@ pub struct ReviewState {
 #[must_use]
 pub fn fold(events: &[FoldEvent], current_heads: &[ChangeHash]) -> ReviewState {
     let counting = |event: &&FoldEvent| match event.standing {
+        Standing::Admitted if event.kind == ReviewKind::Withdraw && injected(Bug::WithdrawalForgotten) => false,
         Standing::Admitted | Standing::ErasedOrHeld => event.kind != ReviewKind::Comment,
         Standing::HeldForRole | Standing::Excluded => false,
     };
@@ -124,6 +126,7 @@ pub fn fold(events: &[FoldEvent], current_heads: &[ChangeHash]) -> ReviewState {
             (Some(state), 1) => *state,
             // Events that hide each other in a circle cannot be written honestly; nobody's word stands then.
             (None, _) => ReviewStatus::Unsettled,
+            (Some(_), _) if injected(Bug::DisagreementApproved) => ReviewStatus::Approved,
             (Some(_), _) => ReviewStatus::Disagreed,
         }
     };
@@ -131,7 +134,7 @@ pub fn fold(events: &[FoldEvent], current_heads: &[ChangeHash]) -> ReviewState {
     let covered = latest.iter().any(|event| event.heads == current);
     ReviewState {
         status,
-        changed_after_approval: status == ReviewStatus::Approved && !covered,
+        changed_after_approval: status == ReviewStatus::Approved && !covered && !injected(Bug::ChangeUntold),
         latest: latest.iter().map(|event| event.id).collect(),
         seen_now: counted.iter().map(|event| event.id).collect(),
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compose::{TURN_VECTORS_BYTES_MAX, WELCOME_VECTORS_BYTES_MAX, heads_of, readable, short};
 use super::message::{Bye, ByeReason, Message};
 use super::{Access, Effect, Outgoing, Session, Shelf, Side, Stay, Toward};
+use crate::bugs::{Bug, injected};
 use crate::control::SignedEntry;
 use crate::ids::{DeviceId, EntryHash, LogbookName, PackHash};
 use crate::limits::TURNS_MAX;
@@ -206,6 +207,9 @@ impl Session {
     /// Entries the peer lacks, as far as that can be known.
     pub(super) fn control_for_peer(&mut self, shelf: &impl Shelf) -> Vec<SignedEntry> {
         let Some(heads) = self.peer_control_heads.as_ref() else { return Vec::new() };
+        if self.side == Side::Initiator && injected(Bug::DecisionsFlowDown) {
+            return Vec::new();
+        }
         let control = shelf.control();
         let missing = control.missing_for(heads);
         if !missing.unknown_heads.is_empty() && self.side == Side::Responder {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use qianmo_protocol::beacon::{Beacon, SignedBeacon};
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::ids::digest32;
 use qianmo_protocol::time::UnixMillis;
 
@@ -84,13 +85,14 @@ impl HubCore {
     /// The number follows from the beacon that is stored, and a beacon is shown only once it is stored: none is used twice.
     pub(super) fn sign_beacon(&mut self, now: UnixMillis) -> Result<(), HubError> {
         let known = self.replica.newest_beacon().filter(|beacon| beacon.epoch == self.epoch);
+        let durable = self.replica.durable_commit().0;
         let beacon = Beacon {
             hub: self.hub,
             epoch: self.epoch,
             sequence: known.map_or(1, |beacon| beacon.sequence.saturating_add(1)),
             time: now,
-            commit: self.replica.durable_commit().0,
-            watermark: self.watermark,
+            commit: durable,
+            watermark: if injected(Bug::WatermarkAhead) { durable } else { self.watermark },
         };
         let signed = SignedBeacon::sign(&self.org, &self.signing, beacon)?;
         self.replica.take_beacon(&signed)?;

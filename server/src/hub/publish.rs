@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::control::{Carrier, Decision, FORK_HEADER_BYTES_MAX, QuarantineScope};
 use qianmo_protocol::ids::{DeviceId, Incarnation, LogId, LogbookName, PackHash};
 use qianmo_protocol::limits::{
@@ -176,7 +177,7 @@ impl HubCore {
         let newest = present.number().saturating_add(MONTHS_AHEAD_MAX);
         let mut held = Vec::new();
         for (name, hash, _) in judged {
-            if name.month().is_none_or(|month| month.number() <= newest) {
+            if injected(Bug::MonthAheadTaken) || name.month().is_none_or(|month| month.number() <= newest) {
                 continue;
             }
             let Some(pack) = self.replica.pack(name, hash) else { continue };

@@ -55,6 +55,14 @@ struct Arguments {
     /// Prints which fault hit which state.
     #[arg(long)]
     coverage: bool,
+    /// Puts known bugs back, one after another, and asks that a checker finds each within a minute.
+    #[cfg(feature = "bugs")]
+    #[arg(long)]
+    bugs: bool,
+    /// The same for one of them, by its name.
+    #[cfg(feature = "bugs")]
+    #[arg(long)]
+    bug: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -96,6 +104,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    #[cfg(feature = "bugs")]
+    if arguments.bugs || arguments.bug.is_some() {
+        return hunt(&arguments, &forms);
+    }
     if arguments.story {
         println!("{:#}", serde_json::json!(plan_of(&arguments, arguments.from)));
         return ExitCode::SUCCESS;
@@ -276,6 +288,53 @@ fn report(arguments: &Arguments, forms: &Arc<FormSet>, sum: &Sum, seconds: f64) 
         })
     );
     if sum.failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Puts bugs back: one in this process, or all in processes of their own.
+#[cfg(feature = "bugs")]
+fn hunt(arguments: &Arguments, forms: &Arc<FormSet>) -> ExitCode {
+    use qianmo_protocol::bugs::Bug;
+    use qianmo_tests::sim::bugs::{CPU_SECONDS_MAX, hunt, hunt_all};
+    if let Some(name) = &arguments.bug {
+        let Some(bug) = Bug::by_name(name) else {
+            eprintln!("sim: there is no bug {name}; the names are in docs/reliability.md");
+            return ExitCode::FAILURE;
+        };
+        std::panic::set_hook(Box::new(|_| {}));
+        let found = hunt(bug, forms, guarded);
+        println!("{}", serde_json::json!(found));
+        return if found.said.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let began = Instant::now();
+    let all = hunt_all(&Bug::ALL, arguments.threads, |found| {
+        let said = found.said.as_deref().unwrap_or("NOT FOUND");
+        let said: String = said.chars().take(100).collect();
+        println!("{:<32} {:>6} seeds {:>6.1} s  {said}", found.bug, found.seeds, found.seconds);
+    });
+    let caught = all.iter().filter(|found| found.said.is_some()).count();
+    let slowest = all.iter().max_by(|one, other| one.seconds.total_cmp(&other.seconds));
+    let missed: Vec<&String> = all.iter().filter(|found| found.said.is_none()).map(|found| &found.bug).collect();
+    let tenths = |seconds: f64| (seconds * 10.0).round() / 10.0;
+    println!(
+        "{}",
+        serde_json::json!({
+            "commit": commit(),
+            "figure": "injected bugs",
+            "bugs": all.len(),
+            "caught": caught,
+            "missed": missed,
+            "slowest": slowest.map(|found| &found.bug),
+            "slowest_seconds": slowest.map(|found| tenths(found.seconds)),
+            "seconds_max": CPU_SECONDS_MAX,
+            "seeds": all.iter().map(|found| found.seeds).sum::<u64>(),
+            "core_seconds": tenths(all.iter().map(|found| found.seconds).sum()),
+            "seconds": tenths(began.elapsed().as_secs_f64()),
+            "found": all.iter().map(|found| serde_json::json!({
+                "bug": found.bug, "checker": found.checker, "seeds": found.seeds, "seconds": tenths(found.seconds),
+            })).collect::<Vec<_>>(),
+        })
+    );
+    if caught == all.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn print_coverage(coverage: &Coverage) {

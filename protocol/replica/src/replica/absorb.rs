@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::change::{ObjectId, OpAction, RawChange, Scalar};
 use qianmo_protocol::control::{Decision, PurgeTarget, SignedEntry};
 use qianmo_protocol::digest::StateDigest;
@@ -91,7 +92,7 @@ impl Replica {
         let name = header.logbook.clone();
         let id = name.id(&self.org);
         let pack_key = rows::pack(&id, &hash);
-        if self.index.has(&pack_key)? {
+        if self.index.has(&pack_key)? && !injected(Bug::PackStoredTwice) {
             return Ok(());
         }
         self.notice_forks(&name, &id, &header, &hash, &frame.origin)?;
@@ -126,7 +127,7 @@ impl Replica {
                 }
                 for commit in supersedes {
                     let key = rows::local(commit);
-                    if self.index.has(&key)? {
+                    if self.index.has(&key)? && !injected(Bug::OutboxNotEmptied) {
                         self.index.delete(key);
                         let book = self.book(&name);
                         book.unsealed = book.unsealed.saturating_sub(1);
@@ -273,6 +274,9 @@ impl Replica {
         if let Some(before) = &before {
             book.tips.remove(before);
         }
+        if injected(Bug::ForkHidesBranch) {
+            book.tips.retain(|other| other.log != tip.log);
+        }
         book.tips.insert(tip);
         book.tips_changed();
         let row = rows::LogbookRow { state: book.state };
@@ -367,6 +371,8 @@ impl Replica {
 
     fn follow_decision(&mut self, signed: &SignedEntry, commit: u64) -> Result<(), ReplicaError> {
         match &signed.content().decision {
+            Decision::Quarantine { .. } if injected(Bug::HoldNotFollowed) => Ok(()),
+            Decision::Purge(_) if injected(Bug::ErasureNotFollowed) => Ok(()),
             Decision::Quarantine { scope, .. } => self.follow_scope(scope, commit),
             Decision::Purge(purge) => match purge.target {
                 PurgeTarget::Document { doc, .. } | PurgeTarget::Hash { doc, .. } => self.refresh_known(&doc, commit),
@@ -464,7 +470,8 @@ impl Replica {
         // Who holds the root knows better where the document is; whoever does not must not differ from them here. A root
         // that was erased is known to all.
         let is_homeless = kind == DocKind::Unknown && !self.is_root_erased(doc);
-        let part = if is_homeless { StateDigest::EMPTY } else { standing.digest_part(doc) };
+        let is_left_out = is_homeless || (injected(Bug::ReviewsNotInDigest) && matches!(kind, DocKind::Review { .. }));
+        let part = if is_left_out { StateDigest::EMPTY } else { standing.digest_part(doc) };
         match &kind {
             DocKind::Record { created_at, .. } if standing.is_given_up => {
                 self.index.delete(rows::record_by_time(*created_at, doc));

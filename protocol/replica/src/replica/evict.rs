@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::ids::{ChangeHash, DocId, LogbookName, PackHash};
 use qianmo_protocol::wire::{Reader, Wire as _, Writer};
 
@@ -132,7 +133,7 @@ impl Replica {
             }
             match self.pack_delivery(&pack)? {
                 Delivery::BackedUp => {}
-                Delivery::Acknowledged => bare += 1,
+                Delivery::Acknowledged => bare += usize::from(!injected(Bug::EvictsUnbacked)),
                 Delivery::Waiting | Delivery::Held { .. } | Delivery::Elsewhere => {
                     let is_unreceipted = self.index.has(&rows::unreceipted(row.pointer.commit.0))?;
                     unreceipted += usize::from(is_unreceipted);

@@ -14,6 +14,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::change::{ActorId, RawChange};
 use qianmo_protocol::control::{CarrierFacts, Written};
 use qianmo_protocol::gate::{ChangeFacts, DocumentRoot, Gate, JudgeError, Place};
@@ -278,6 +279,9 @@ impl Replica {
         doc: &DocId,
         facts: &ChangeFacts,
     ) -> Result<u16, ReplicaError> {
+        if injected(Bug::CarrierNotJudged) {
+            return Ok(0);
+        }
         let logbook = &bench.named.logbook;
         let carrier = CarrierFacts {
             logbook,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rand_core::RngCore;
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::ids::{EntryHash, Incarnation, LogId, LogbookId, LogbookName, PackHash};
 use qianmo_protocol::limits::{PACK_ENTRIES_MAX, PACK_RAW_BYTES_MAX};
 use qianmo_protocol::pack::{Entry, Pack, PackError, Place, VerifiedPack, entry_bytes, seal};
@@ -71,8 +72,15 @@ impl Replica {
         if let Some((commit, ..)) = coming.get(hash) {
             return Ok(Ok(*commit));
         }
-        if let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, hash))? {
+        if let Some(row) = self.index.get::<PackRow>(&rows::pack(&id, hash))?
+            && !injected(Bug::PackStoredTwice)
+        {
             return Ok(Ok(row.pointer.commit.0));
+        }
+        if injected(Bug::DedupeByNumber)
+            && !self.index.scan(&rows::nodes_at(&id, &pack.header.log, pack.header.seq), None, 1)?.is_empty()
+        {
+            return Ok(Ok(self.log.durable_commit().0));
         }
         if pack.header.prev != PackHash::NONE {
             let place = match coming.get(&pack.header.prev) {

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::ids::{DeviceId, EntryHash, LogbookName, PackHash};
 use qianmo_protocol::pack::PackHeader;
 
@@ -167,6 +168,9 @@ impl Replica {
 
     /// A control entry was admitted: what waited for it can be judged, with what waited for that.
     pub(super) fn wake(&mut self, entry: &EntryHash) -> Result<(), ReplicaError> {
+        if injected(Bug::ParkedNeverWakes) {
+            return Ok(());
+        }
         self.wake_under(rows::waiting_for_this_entry(entry))
     }
 

@@ -32,6 +32,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::control::PurgeTarget;
 use qianmo_protocol::ids::{ChangeHash, DocId};
 use qianmo_protocol::pack::{Entry, VerifiedPack};
@@ -123,7 +124,8 @@ impl Superseded {
         match frame.kind {
             FrameKind::Draft => {
                 let Ok(draft) = DraftFrame::decode(&frame.payload) else { return };
-                self.gone.extend(self.drafts.insert(draft.id.0.to_vec(), commit));
+                let older = self.drafts.insert(draft.id.0.to_vec(), commit);
+                self.gone.extend(if injected(Bug::RewriteDropsDraft) { older.map(|_| commit) } else { older });
                 if draft.content.is_none() {
                     self.gone.insert(commit);
                 }
@@ -155,6 +157,9 @@ impl Replica {
     /// [`ReplicaError`] when the index fails.
     pub fn is_erasure_due(&self) -> Result<bool, ReplicaError> {
         let decided = self.control.fold().purges().count();
+        if injected(Bug::ErasesOnce) {
+            return Ok(decided > 0 && self.meta(ERASED_KEY)?.is_none());
+        }
         Ok(decided > 0 && self.meta(ERASED_KEY)? != Some(mark(decided)))
     }
 
@@ -238,7 +243,7 @@ impl Replica {
     pub(super) fn without_erased(&self, verified: VerifiedPack) -> Result<VerifiedPack, ReplicaError> {
         let fold = self.control.fold();
         let is_erased = |entry: &Entry| entry.change().is_some() && fold.is_stub_legal(&entry.doc(), &entry.hash());
-        if verified.entries().iter().any(is_erased) {
+        if verified.entries().iter().any(is_erased) && !injected(Bug::ErasedTakenAgain) {
             return Ok(verified.erase(LEVEL, is_erased)?);
         }
         Ok(verified)
@@ -362,6 +367,9 @@ impl Erased {
         let Ok(entries) = stored.pack.open() else { return Keep::Keep };
         if !entries.iter().any(|entry| self.has(entry)) {
             return Keep::Keep;
+        }
+        if injected(Bug::RewriteDropsPack) {
+            return Keep::Drop;
         }
         match stored.pack.without(&entries, LEVEL, |entry| self.has(entry)) {
             Ok(pack) => {

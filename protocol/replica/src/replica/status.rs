@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use qianmo_protocol::beacon::Beacon;
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::control::EpochFacts;
 use qianmo_protocol::ids::{ChangeHash, DocId, PackHash};
 use qianmo_protocol::receipt::{Receipt, Verdict};
@@ -84,7 +85,8 @@ impl Replica {
         change: &StandingChange,
     ) -> Result<Delivery, ReplicaError> {
         if matches!(change.row.place, ChangePlace::Local { .. }) {
-            return Ok(Delivery::Waiting);
+            let is_counted = !injected(Bug::UnsentCountsAsSent);
+            return Ok(if is_counted { Delivery::Waiting } else { Delivery::Elsewhere });
         }
         let carriers = self.own_carriers(hash)?;
         if carriers.is_empty() {
@@ -175,7 +177,7 @@ impl Replica {
     pub(super) fn counts(&self, row: &ReceiptRow, beacon: &Beacon) -> bool {
         let ReceiptRow { hub, epoch, commit } = row.clone();
         let receipt = Receipt { hub, epoch, commit, packs: BTreeSet::new(), verdict: Verdict::Passed };
-        self.control.fold().receipt_counts(&receipt, &beacon.epoch)
+        injected(Bug::LostEpochCounts) || self.control.fold().receipt_counts(&receipt, &beacon.epoch)
     }
 
     /// The newest beacon that was taken.

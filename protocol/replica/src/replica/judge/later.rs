@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::change::RawChange;
 use qianmo_protocol::control::Written;
 use qianmo_protocol::gate::{ChangeFacts, Gate, JudgeError, Place};
@@ -46,7 +47,7 @@ pub(crate) struct Waits {
 impl Waits {
     /// A document was touched.
     pub(crate) fn touch(&mut self, doc: &DocId) {
-        if self.all.contains(doc) {
+        if self.all.contains(doc) && !injected(Bug::WaitingNeverJudged) {
             self.due.insert(*doc);
         }
     }
@@ -80,7 +81,9 @@ impl Replica {
         if content == CODE_WAITS {
             self.index.put_raw(waiting_key(doc, change), Vec::new());
             self.waits.all.insert(*doc);
-            self.waits.due.insert(*doc);
+            if !injected(Bug::WaitingNeverJudged) {
+                self.waits.due.insert(*doc);
+            }
         } else if !matches!(content, CONTENT_PASSED | CODE_TWIN) {
             self.index.put_raw(rows::failed_here(doc, change), Vec::new());
         }
