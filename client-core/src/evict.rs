@@ -10,7 +10,8 @@ pub(crate) enum AfterEvict {
     SessionIsOutdated,
 }
 
-/// Why a logbook was not let go of, or not wanted back. Nothing is changed then.
+/// Why a logbook was not let go of, or not wanted back. Nothing is changed then, but for [`EvictError::Store`]: what the disk
+/// took of it is known when the core is opened again. A backup of the hub has all of it either way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvictError {
     /// Not the name of a station's month.

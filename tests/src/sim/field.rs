@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use qianmo_client_core::simulation::{Hardware, Tablet, Who, doc_of, record_of, version_of};
 use qianmo_client_core::{
-    BundleScope, BundleTo, ClientConfig, ConflictChoice, Connectivity, Decision, DraftInput, FieldEdit, FieldPath,
-    FieldValue, Keep, RecordDraft, ReviewNotes, WithdrawReason, WriteError,
+    BundleScope, BundleTo, ClientConfig, ConflictChoice, Connectivity, Decision, DraftInput, EvictError, FieldEdit,
+    FieldPath, FieldValue, Keep, RecordDraft, ReviewNotes, WithdrawReason, WriteError,
 };
 use qianmo_protocol::change::{RawChange, Scalar};
 use qianmo_protocol::ids::{ChangeHash, Code, DeviceId, DocId, Epoch, LogbookName};
@@ -610,11 +610,16 @@ impl World<'_> {
             .filter(|(hash, made)| core.replica().change_of(&made.doc, hash).ok().flatten().is_some())
             .map(|(hash, _)| *hash)
             .collect();
-        if let Some(Ok(())) = self.on_tablet(seat, |tablet| tablet.evict(&name.to_string())) {
-            self.coverage.mark("logbook evicted");
-            self.seats[seat].expected.retain(|hash| !gone.contains(hash));
-            self.check_eviction(seat, &name, &gone);
-            self.model.told_backed_up.extend(gone);
+        match self.on_tablet(seat, |tablet| tablet.evict(&name.to_string())) {
+            Some(Ok(())) => {
+                self.coverage.mark("logbook evicted");
+                self.seats[seat].expected.retain(|hash| !gone.contains(hash));
+                self.check_eviction(seat, &name, &gone);
+                self.model.told_backed_up.extend(gone);
+            }
+            // What the disk took of it is known when the store is opened again. The hub must have all of it either way.
+            Some(Err(EvictError::Store(_))) => self.seats[seat].expected.retain(|hash| !gone.contains(hash)),
+            Some(Err(_)) | None => {}
         }
     }
 
