@@ -157,19 +157,31 @@ impl World<'_> {
 
     /// A logbook was let go of: a backup of the hub holds all of it.
     pub(super) fn check_eviction(&mut self, seat: usize, name: &LogbookName, gone: &BTreeSet<ChangeHash>) {
-        let Some(backup) = self.office.backups.last().cloned() else {
-            return self.problem(format!("I22: tablet {seat} let go of {name}, and there is no backup"));
+        let lacking = match self.office.backups.last().cloned() {
+            Some(backup) => self.lacking_in(&backup, gone),
+            None => gone.iter().next().copied(),
         };
+        let Some(hash) = lacking else { return };
+        // Nobody told the tablet that an older backup was restored: the newer one, which has it all, is what it was told of.
+        let epoch = self.seats[seat].core.as_ref().and_then(|core| core.replica().newest_beacon()).map(|one| one.epoch);
+        let present = self.office.core.as_ref().map(qianmo_server::hub::HubCore::epoch);
+        let discarded = self.office.discarded.clone();
+        if epoch != present && discarded.iter().any(|backup| self.lacking_in(backup, gone).is_none()) {
+            self.coverage.mark("let go of what only a discarded backup had");
+            return self.note_lost(LostBy::OlderBackup);
+        }
+        self.problem(format!("I22: tablet {seat} let go of {name}, but no backup holds {hash}"));
+    }
+
+    fn lacking_in(&self, backup: &super::office::Backup, wanted: &BTreeSet<ChangeHash>) -> Option<ChangeHash> {
         let replica = self.read_disk(&backup.image, Role::Tablet, self.office.hub_device_key());
-        let lacking = gone.iter().find(|hash| {
+        let is_lacking = |hash: &&ChangeHash| {
             let doc = self.model.changes[hash].doc;
             !replica.control().fold().is_document_purged(&doc)
                 && !self.model.purged.contains(&doc)
                 && !holds(&replica, &doc, hash)
-        });
-        if let Some(hash) = lacking {
-            self.problem(format!("I22: tablet {seat} let go of {name}, but no backup holds {hash}"));
-        }
+        };
+        wanted.iter().find(is_lacking).copied()
     }
 
     /// Reads a store from its log alone.

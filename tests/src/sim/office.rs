@@ -62,6 +62,8 @@ pub struct Office {
     pub closing: BTreeMap<u64, CloseCode>,
     /// Backups, oldest first.
     pub backups: Vec<Backup>,
+    /// Backups that were newer than the one that was restored: nobody goes back to them.
+    pub discarded: Vec<Backup>,
     /// Messages of a session that broke.
     pub last_heard: Vec<Vec<u8>>,
     /// How often it was restored.
@@ -106,6 +108,7 @@ impl Office {
             wants_house: false,
             closing: BTreeMap::new(),
             backups: Vec::new(),
+            discarded: Vec::new(),
             last_heard: Vec::new(),
             restores: 0,
             readers: BTreeMap::new(),
@@ -301,7 +304,8 @@ impl World<'_> {
         self.office.machine = backup.image.image();
         self.office.machine.index = SharedIndex::default();
         // What came after is of another life.
-        self.office.backups.truncate(chosen + 1);
+        let newer = self.office.backups.split_off(chosen + 1);
+        self.office.discarded.extend(newer);
         self.office.restores += 1;
         self.office.unconfirmed = self.seats.iter().map(Seat::device).collect();
         let seed = self.rng.next_u64();
