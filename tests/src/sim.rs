@@ -34,6 +34,7 @@ pub mod check;
 pub mod coverage;
 pub mod field;
 pub mod hostile;
+pub mod learn;
 pub mod machines;
 pub mod model;
 pub mod network;

@@ -155,22 +155,24 @@ impl World<'_> {
         self.office.core = Some(hub);
     }
 
-    /// A logbook was let go of: a backup of the hub holds all of it.
-    pub(super) fn check_eviction(&mut self, seat: usize, name: &LogbookName, gone: &BTreeSet<ChangeHash>) {
+    /// A logbook was let go of: a backup of the hub holds all of it. Answers whether the newest one does.
+    pub(super) fn check_eviction(&mut self, seat: usize, name: &LogbookName, gone: &BTreeSet<ChangeHash>) -> bool {
         let lacking = match self.office.backups.last().cloned() {
             Some(backup) => self.lacking_in(&backup, gone),
             None => gone.iter().next().copied(),
         };
-        let Some(hash) = lacking else { return };
+        let Some(hash) = lacking else { return true };
         // Nobody told the tablet that an older backup was restored: the newer one, which has it all, is what it was told of.
         let epoch = self.seats[seat].core.as_ref().and_then(|core| core.replica().newest_beacon()).map(|one| one.epoch);
         let present = self.office.core.as_ref().map(qianmo_server::hub::HubCore::epoch);
         let discarded = self.office.discarded.clone();
         if epoch != present && discarded.iter().any(|backup| self.lacking_in(backup, gone).is_none()) {
             self.coverage.mark("let go of what only a discarded backup had");
-            return self.note_lost(LostBy::OlderBackup);
+            self.note_lost(LostBy::OlderBackup);
+            return false;
         }
         self.problem(format!("I22: tablet {seat} let go of {name}, but no backup holds {hash}"));
+        false
     }
 
     fn lacking_in(&self, backup: &super::office::Backup, wanted: &BTreeSet<ChangeHash>) -> Option<ChangeHash> {

@@ -6,27 +6,26 @@ use std::time::Duration;
 use qianmo_client_core::simulation::{Hardware, Tablet, Who, doc_of, record_of, version_of};
 use qianmo_client_core::{
     BundleScope, BundleTo, ClientConfig, ConflictChoice, Connectivity, Decision, DraftInput, EvictError, FieldEdit,
-    FieldPath, FieldValue, Keep, RecordDraft, ReviewNotes, WithdrawReason, WriteError,
+    FieldPath, FieldValue, Keep, RecordDraft, ReviewNotes, WithdrawReason,
 };
-use qianmo_protocol::change::{RawChange, Scalar};
+use qianmo_protocol::change::Scalar;
 use qianmo_protocol::ids::{ChangeHash, Code, DeviceId, DocId, Epoch, LogbookName};
-use qianmo_protocol::record::{FieldConflict, ResolveList};
+use qianmo_protocol::record::FieldConflict;
 use qianmo_protocol::review::{ReviewKind, Standing};
 use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::disk::{DiskOperation, FaultTarget};
-use qianmo_replica::replica::Replica;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 
 use super::coverage::State;
+use super::learn::{Known, Meant};
 use super::machines::{Machine, SharedIndex};
-use super::model::{Attempt, Made, MadeEvent};
 use super::office::LostBy;
 use super::plan::{Act, DAY, Fault, HOUR, MINUTE};
 use super::world::{BEGIN_MS, Event, World};
 
 /// Fields that people write.
-const FIELDS: [&str; 4] = ["content", "advice", "remark", "technology_text"];
+pub(super) const FIELDS: [&str; 4] = ["content", "advice", "remark", "technology_text"];
 /// Images kept of a tablet.
 const IMAGES_MAX: usize = 3;
 
@@ -84,7 +83,7 @@ pub struct Seat {
     /// Drafts that were saved here and must be here.
     pub drafts: BTreeMap<[u8; 8], String>,
     /// Versions that somebody looked at some time ago.
-    looked: BTreeMap<DocId, Vec<ChangeHash>>,
+    pub(super) looked: BTreeMap<DocId, Vec<ChangeHash>>,
     /// The hub's life it was last told of.
     pub epoch: Option<Epoch>,
     images: Vec<Image>,
@@ -614,174 +613,15 @@ impl World<'_> {
             Some(Ok(())) => {
                 self.coverage.mark("logbook evicted");
                 self.seats[seat].expected.retain(|hash| !gone.contains(hash));
-                self.check_eviction(seat, &name, &gone);
-                self.model.told_backed_up.extend(gone);
+                if self.check_eviction(seat, &name, &gone) {
+                    self.model.told_backed_up.extend(gone);
+                }
             }
             // What the disk took of it is known when the store is opened again. The hub must have all of it either way.
             Some(Err(EvictError::Store(_))) => self.seats[seat].expected.retain(|hash| !gone.contains(hash)),
             Some(Err(_)) | None => {}
         }
     }
-
-    // ---- what the model learns ----
-
-    fn known(&self, seat: usize, doc: DocId) -> Known {
-        let Some(core) = &self.seats[seat].core else { return Known::default() };
-        let replica = core.replica();
-        let document = replica.document(&doc).ok().flatten();
-        let changes = document.iter().flat_map(|document| document.changes().map(RawChange::hash)).collect();
-        let events = replica.reviews(&doc).unwrap_or_default().into_iter().map(|view| view.id).collect();
-        Known { changes, events }
-    }
-
-    /// Runs a write of a person and remembers what came of it.
-    fn write(
-        &mut self,
-        seat: usize,
-        doc: DocId,
-        meant: Meant,
-        work: impl FnOnce(&mut Tablet) -> Result<(), WriteError>,
-    ) {
-        let before = self.known(seat, doc);
-        match self.on_tablet(seat, work) {
-            Some(Ok(())) => self.learn(seat, doc, &before, &meant),
-            Some(Err(error)) => self.failed(seat, Some(doc), meant.number, &error),
-            None => {}
-        }
-    }
-
-    fn failed(&mut self, seat: usize, doc: Option<DocId>, number: usize, error: &WriteError) {
-        self.tell(|| format!("  seat {seat} could not write w{number}: {error:?}"));
-        match error {
-            WriteError::Store(_) => {
-                let device = self.seats[seat].device();
-                self.model.attempts.push(Attempt { device, doc, number });
-                self.start_again_later(seat);
-            }
-            WriteError::NotAllowed { .. } => self.coverage.mark("write not allowed"),
-            _ => self.coverage.mark("write refused"),
-        }
-    }
-
-    /// A write was confirmed: what is new in the record was made by it.
-    fn learn(&mut self, seat: usize, doc: DocId, before: &Known, meant: &Meant) {
-        let device = self.seats[seat].device();
-        let number = meant.number;
-        self.tell(|| format!("  seat {seat} wrote w{number} in {doc}"));
-        self.note(8, seat as u64, &doc.0);
-        if self.seats[seat].core.is_none() {
-            // Confirmed, and then the power went: it is looked for when the store opens again.
-            self.seats[seat].promised.push(number);
-            self.model.attempts.push(Attempt { device, doc: Some(doc), number });
-            return;
-        }
-        let after = self.known(seat, doc);
-        let has_met_a_hub = self.seats[seat].core.as_ref().is_some_and(|core| core.replica().newest_beacon().is_some());
-        let fresh: Vec<ChangeHash> = after.changes.difference(&before.changes).copied().collect();
-        if fresh.len() > 1 {
-            self.problem(format!("I2: one write made {} changes", fresh.len()));
-        }
-        for hash in &fresh {
-            self.check_authored_at(seat, doc, &meant.base, hash);
-            let is_root = DocId::from_root(hash) == doc;
-            let base = if is_root { BTreeSet::new() } else { meant.base.clone() };
-            let (puts, resolves) = (meant.puts.clone(), meant.resolves.clone());
-            let made = Made { doc, device, base, puts, resolves, has_met_a_hub };
-            self.model.changes.insert(*hash, made);
-            self.seats[seat].expected.insert(*hash);
-        }
-        let mut heads = meant.base.clone();
-        if let Some(hash) = fresh.first() {
-            let history = self.model.history(hash);
-            heads.retain(|head| !history.contains(head));
-            heads.insert(*hash);
-        }
-        let views = self.seats[seat].core.as_ref().map(|core| core.replica().reviews(&doc)).unwrap();
-        for view in views.unwrap_or_default().into_iter().filter(|view| !before.events.contains(&view.id)) {
-            self.check_decided_at(seat, doc, &meant.base, &heads, &view.event.heads);
-            let (kind, seen) = (view.event.kind, meant.seen.clone());
-            let made = MadeEvent { record: doc, device, kind, seen, heads: heads.clone() };
-            self.model.events.insert(view.id, made);
-            self.seats[seat].expected_events.insert(view.id);
-        }
-        self.seats[seat].looked.remove(&doc);
-    }
-
-    /// Changes and events of a record that the model does not know: writes without a confirmation that lasted.
-    pub(super) fn discover(&mut self, replica: &Replica, doc: DocId) {
-        let Ok(Some(document)) = replica.document(&doc) else { return };
-        let unknown: Vec<RawChange> =
-            document.changes().filter(|change| !self.model.changes.contains_key(&change.hash())).cloned().collect();
-        for change in unknown {
-            let story = document.history().into_iter().find(|story| story.hash == change.hash());
-            let puts: BTreeMap<String, String> = story
-                .into_iter()
-                .flat_map(|story| story.edits)
-                .map(|edit| (edit.path.to_string(), word_of(&edit.after)))
-                .collect();
-            let words: BTreeSet<&String> = puts.values().collect();
-            let attempt = self.model.attempts.iter().find(|attempt| {
-                let word = format!("w{}", attempt.number);
-                attempt.doc.is_none_or(|attempted| attempted == doc)
-                    && (words.contains(&word) || words.iter().any(|word| *word == "same") || puts.is_empty())
-            });
-            let Some(attempt) = attempt else {
-                if self.model.hostile.contains(&change.hash()) {
-                    self.problem(format!("R25: a hostile change is shown in {doc}"));
-                } else {
-                    self.problem(format!("I2: nobody made change {} of {doc} ({puts:?})", change.hash()));
-                }
-                return;
-            };
-            let base = change.head().deps.iter().copied().collect();
-            let keeps = |path: &String| FIELDS.contains(&path.as_str());
-            let puts = puts.into_iter().filter(|(path, _)| keeps(path)).collect();
-            let resolves = change
-                .head()
-                .message
-                .as_deref()
-                .and_then(|message| ResolveList::decode(message).ok())
-                .map(|list| list.0)
-                .unwrap_or_default();
-            let view = document.view_at(&[change.hash()]).unwrap();
-            let resolves = resolves
-                .into_iter()
-                .map(|(path, listed)| {
-                    let value = view.fields.get(&path.to_string()).map(word_of).unwrap_or_default();
-                    (path.to_string(), (value, listed))
-                })
-                .collect();
-            let device = attempt.device;
-            self.coverage.mark("write without a confirmation lasted");
-            self.model.changes.insert(change.hash(), Made { doc, device, base, puts, resolves, has_met_a_hub: false });
-        }
-        for view in replica.reviews(&doc).unwrap_or_default() {
-            if self.model.events.contains_key(&view.id) {
-                continue;
-            }
-            let Some(attempt) = self.model.attempts.iter().find(|one| one.doc.is_none_or(|attempted| attempted == doc))
-            else {
-                return self.problem(format!("I2: nobody made event {} of {doc}", view.id));
-            };
-            let (device, kind) = (attempt.device, view.event.kind);
-            let made = MadeEvent { record: doc, device, kind, seen: view.event.seen, heads: view.event.heads };
-            self.model.events.insert(view.id, made);
-        }
-    }
-
-    fn discover_on(&mut self, seat: usize, doc: DocId) {
-        if let Some(core) = self.seats[seat].core.take() {
-            self.discover(core.replica(), doc);
-            self.seats[seat].core = Some(core);
-        }
-    }
-}
-
-/// What a tablet shows of a record.
-#[derive(Debug, Clone, Default)]
-struct Known {
-    changes: BTreeSet<ChangeHash>,
-    events: BTreeSet<DocId>,
 }
 
 /// Which version a person has before them.
@@ -789,14 +629,4 @@ struct Known {
 enum Shown {
     Now,
     Before,
-}
-
-/// What a person meant to write, and what they had before them.
-#[derive(Debug, Clone, Default)]
-struct Meant {
-    number: usize,
-    base: BTreeSet<ChangeHash>,
-    seen: BTreeSet<DocId>,
-    puts: BTreeMap<String, String>,
-    resolves: BTreeMap<String, (String, BTreeSet<ChangeHash>)>,
 }

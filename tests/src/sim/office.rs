@@ -14,7 +14,8 @@ use qianmo_protocol::vector::LogTrees as _;
 use qianmo_replica::disk::{DiskOperation, FaultTarget};
 use qianmo_server::admin::{ErasureReach, PurgeOrder, Unsaved, purge};
 use qianmo_server::hub::{
-    ClockCheck, Command, Founding, HubCore, HubLimits, HubOpenError, HubSecrets, HubSetup, ReleaseOrder, SessionId,
+    ClockCheck, Command, Founding, HubCore, HubLimits, HubOpenError, HubSecrets, HubSetup, ReleaseError, ReleaseOrder,
+    SessionId,
 };
 use qianmo_server::registry::{DeviceStanding, Enrolled, TicketGrant, TicketOrder};
 use rand::rngs::StdRng;
@@ -516,7 +517,9 @@ impl World<'_> {
             let ours: Vec<DeviceId> =
                 held.into_iter().filter_map(|row| row.device).filter(|device| !hostile.contains(device)).collect();
             if let Some(device) = ours.get(usize::try_from(pick % ours.len().max(1) as u64).unwrap()) {
-                released = core.release(now, &ReleaseOrder::Device(*device)).is_ok();
+                // One that meets a failing disk may last.
+                let done = core.release(now, &ReleaseOrder::Device(*device));
+                released = matches!(done, Ok(_) | Err(ReleaseError::Hub(_)));
             }
             core.handle_some(now, Vec::new())
         });
