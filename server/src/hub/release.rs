@@ -398,11 +398,32 @@ impl HubCore {
         Ok(())
     }
 
-    /// Reads what waits for the administrator.
+    /// Reads what waits for the administrator. What a crash kept here after it was held waits no more.
     pub(super) fn load_undecided(&mut self) -> Result<(), HubError> {
         let stored = self.replica.meta(UNDECIDED_KEY)?;
         let list = stored.and_then(|bytes| UndecidedList::decode(&bytes).ok());
-        self.undecided = list.map(|list| list.0).unwrap_or_default();
+        let fold = self.replica.control().fold();
+        let waits = |one: &Undecided| fold.content_quarantine(&one.change).is_none();
+        self.undecided = list.map(|list| list.0).unwrap_or_default().into_iter().filter(waits).collect();
+        Ok(())
+    }
+
+    /// The restore is complete: whatever the administrator has not decided is held from now on, as every hub would hold it.
+    /// Tablets take a hub's silence for a word again. It can be released like anything that is held.
+    pub(crate) fn complete(&mut self, now: UnixMillis, completion: Decision) -> Result<(), HubError> {
+        let mut decisions = vec![completion];
+        let left = core::mem::take(&mut self.undecided);
+        for undecided in &left {
+            let scope = QuarantineScope::Change { change: undecided.change, carrier: Carrier::Content };
+            if self.published.insert(scope.clone()) {
+                decisions.push(Decision::Quarantine { scope, code: undecided.code });
+            }
+        }
+        self.decide(now, decisions)?;
+        if !left.is_empty() {
+            tracing::warn!(count = left.len(), "what was not decided before the restore was complete is held now");
+            self.store_undecided()?;
+        }
         Ok(())
     }
 }

@@ -188,12 +188,13 @@ impl HubCore {
         Ok(())
     }
 
-    /// After a restore: everything that devices bring is there, and no device needs a confirmation any more.
+    /// After a restore: everything that devices bring is there, and no device needs a confirmation any more. What still waits
+    /// for the administrator is held.
     ///
     /// # Errors
     /// [`HubError`].
     pub fn complete_adoption(&mut self, now: UnixMillis) -> Result<(), HubError> {
         let epoch = self.epoch();
-        self.decide(now, vec![Decision::AdoptionComplete { epoch }]).map(drop)
+        self.complete(now, Decision::AdoptionComplete { epoch })
     }
 }

@@ -282,6 +282,47 @@ fn content_from_before_a_restore_waits_for_the_administrator() {
     assert_same_states(&[&tablet_a.replica, &tablet_b.replica, world.core.replica()]);
 }
 
+#[test]
+fn what_a_restored_hub_has_not_decided_is_shown_by_no_tablet_and_held_once_the_restore_is_complete() {
+    let mut world = World::new(57);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let mut tablet_b = world.enrol("P02", GrantRole::Technician);
+    world.meet(&mut tablet_a);
+    let backup = world.image();
+    let visit = world.file_talking(&mut tablet_a, &june(), "门禁不放行的内容");
+    let now = world.now();
+    tablet_a.replica.seal(now, 3, &mut world.rng).unwrap();
+    tablet_a.replica.sync().unwrap();
+    world.restore_from(backup);
+    let now = world.now();
+    world.core.confirm(now, &tablet_b.device()).unwrap();
+    world.meet(&mut tablet_a);
+    for _ in 0..3 {
+        world.meet(&mut tablet_b);
+    }
+    assert!(tablet_b.replica.home_of(&visit).unwrap().is_some(), "its pack is there");
+    assert!(tablet_b.replica.document(&visit).unwrap().is_none(), "nobody has decided yet");
+    let now = world.now();
+    world.core.complete_adoption(now).unwrap();
+    assert_eq!(world.core.held().unwrap().iter().filter(|row| row.what == HeldWhat::Undecided).count(), 0);
+    for tablet in [&mut tablet_a, &mut tablet_b] {
+        for _ in 0..2 {
+            world.meet(tablet);
+        }
+    }
+    assert!(tablet_b.replica.document(&visit).unwrap().is_none(), "it is held");
+    assert_same_states(&[&tablet_a.replica, &tablet_b.replica, world.core.replica()]);
+    // It can still be released.
+    let row = world.core.held().unwrap().into_iter().find(|row| row.doc == Some(visit)).unwrap();
+    let now = world.now();
+    world.core.release(now, &ReleaseOrder::Id(row.id)).unwrap();
+    for tablet in [&mut tablet_a, &mut tablet_b] {
+        world.meet(tablet);
+    }
+    assert_eq!(content(&tablet_b.replica, &visit), text("门禁不放行的内容"));
+    assert_same_states(&[&tablet_a.replica, &tablet_b.replica, world.core.replica()]);
+}
+
 /// Two restores from one backup: the second epoch is no descendant of the first, whose hub signed all the same.
 #[test]
 fn content_that_a_sibling_epoch_signed_for_is_not_held_again() {

@@ -2,7 +2,8 @@
 //!
 //! A tablet's failing verdict is provisional. The hub has passed a pack when it sends it, or when it is found to hold all
 //! that is held here, and names no quarantine: a hub tells of judged packs only, and control entries come first. That word
-//! is written down once, for packs of which something failed here; nothing is judged again for it.
+//! is written down once, for packs of which something failed here; nothing is judged again for it. While a restored hub is
+//! still adopting what devices bring it leaves failures to the administrator and says nothing of them: its silence is no word.
 //!
 //! # Flow
 //!
@@ -16,6 +17,8 @@
 //! 1. A verdict is never changed: the fact stands beside it
 //!    (`change_that_an_older_program_failed_and_the_hub_passed_is_shown_after_the_upgrade`).
 //! 2. What is quarantined stays held: the fact only ends this replica's own doubt.
+//! 3. What a restored hub has left undecided is shown by nobody who fails it too
+//!    (`what_a_restored_hub_has_not_decided_is_shown_by_no_tablet_and_held_once_the_restore_is_complete`).
 
 use std::collections::BTreeSet;
 
@@ -53,7 +56,7 @@ impl Replica {
     }
 
     fn note_passed(&mut self, judged: &Judged<'_>) -> Result<(), ReplicaError> {
-        if self.identity.role != Role::Tablet {
+        if self.identity.role != Role::Tablet || self.is_hub_adopting() {
             return Ok(());
         }
         let mut passed: BTreeSet<(PackHash, LogbookName)> = BTreeSet::new();
@@ -76,6 +79,12 @@ impl Replica {
             self.put_fact(&[PASSED_KEY, &pack.0].concat(), &Fact { logbook, doc: DocId([0; 16]), code: 0 })?;
         }
         Ok(())
+    }
+
+    /// Whether the present hub was restored, and still takes in what its devices bring.
+    fn is_hub_adopting(&self) -> bool {
+        let present = self.newest_beacon().and_then(|beacon| self.control.fold().epoch(&beacon.epoch).cloned());
+        present.is_some_and(|facts| facts.is_adopting())
     }
 
     /// Packs in our vector that carry a change that failed here, unless the word on it is known: a quarantine's or a hub's.
