@@ -33,6 +33,7 @@
 
 mod beacon;
 mod desk;
+mod endings;
 mod epoch;
 mod erase;
 mod found;
@@ -245,6 +246,7 @@ pub struct HubCore {
     adoption: epoch::Adoption,
     /// Held changes that a later grant may let through.
     sweep: grants::Sweep,
+    endings: endings::Endings,
     /// Whether the last step of judging left some for the next.
     has_unjudged: bool,
     /// Whose packs were judged first in the last step.
@@ -358,6 +360,7 @@ impl HubCore {
             self.beacon_if_due(now)?;
         }
         self.follow_grants(now)?;
+        self.follow_endings(now)?;
         if self.erasing.is_some() {
             self.erase_page(now)?;
         }
@@ -376,7 +379,11 @@ impl HubCore {
     /// Whether [`HubCore::handle_some`] should be called again though no command came.
     #[must_use]
     pub fn has_more_to_do(&self) -> bool {
-        self.sweep.is_due() || self.erasing.is_some() || self.has_unjudged || self.waits_for(Wait::Judge)
+        self.sweep.is_due()
+            || self.endings.has_more()
+            || self.erasing.is_some()
+            || self.has_unjudged
+            || self.waits_for(Wait::Judge)
     }
 
     /// Signs decisions, each with the one before as its parent, and makes them durable.

@@ -8,6 +8,7 @@ use qianmo_protocol::control::{ADOPT_ENTRIES_MAX, Decision, EPOCH_PARENTS_MAX, S
 use qianmo_protocol::ids::{EntryHash, Epoch};
 use qianmo_protocol::time::UnixMillis;
 
+use super::endings::ends_a_right;
 use super::{HubCore, HubError, role};
 
 /// The meta key of the present epoch.
@@ -48,6 +49,7 @@ impl HubCore {
     /// [`HubError`] when the store cannot be written.
     pub(super) fn notice_foreign(&mut self, entries: &[SignedEntry]) -> Result<Forged, HubError> {
         let was_copy = self.adoption.is_copy;
+        let mut has_ending = false;
         for entry in entries {
             let control = self.replica.control();
             let content = entry.content();
@@ -69,10 +71,14 @@ impl HubCore {
             if matches!(content.decision, Decision::Grant(_)) {
                 self.sweep.begin();
             }
+            has_ending |= ends_a_right(&content.decision);
             self.adoption.is_copy |= hub == self.hub && content.epoch == self.epoch;
             if self.adoption.entries.len() < ADOPT_ENTRIES_MAX {
                 self.adoption.entries.insert(hash);
             }
+        }
+        if has_ending {
+            self.note_ending()?;
         }
         if self.adoption.is_copy && !was_copy {
             // Before the entries: after a crash they are known, and nothing else would say that the store is a copy.

@@ -257,6 +257,7 @@ impl HubCore {
             forks: Forks::default(),
             adoption: Adoption::default(),
             sweep: super::grants::Sweep::default(),
+            endings: super::endings::Endings::default(),
             has_unjudged: false,
             judged_last: super::SessionId(0),
             erasing: None,

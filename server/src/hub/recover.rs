@@ -21,6 +21,7 @@ impl HubCore {
     /// Publishes what is missing and judges what waits.
     pub(super) fn recover(&mut self, now: UnixMillis) -> Result<(), HubError> {
         self.finish_adoption(now)?;
+        self.resume_endings()?;
         self.remember_published();
         self.load_undecided()?;
         self.resume_erasure()?;

@@ -1,13 +1,16 @@
 //! Restores and clones of the hub.
 
-use qianmo_protocol::control::Role as GrantRole;
+use std::collections::BTreeSet;
+
+use qianmo_protocol::control::{Decision, Role as GrantRole, Tip};
 use qianmo_protocol::ids::Epoch;
+use qianmo_protocol::vector::LogTrees as _;
 use qianmo_replica::replica::{Delivery, ErasureReach, Upkeep};
 use qianmo_server::admin::{PurgeOrder, Unsaved, purge};
-use qianmo_server::hub::{ClockCheck, HubOpenError};
+use qianmo_server::hub::{ClockCheck, HubOpenError, ReleaseOrder};
 use qianmo_server::registry::DeviceStanding;
 
-use crate::world::{CountingDisk, World, assert_same_states, copy_of};
+use crate::world::{CountingDisk, World, assert_same_states, copy_of, june};
 
 #[test]
 fn restored_hub_is_refilled_by_the_tablets_in_a_new_epoch() {
@@ -278,5 +281,62 @@ fn restored_hub_is_sent_again_only_what_it_lacks_after_an_erasure() {
         assert_eq!(tablet.replica.delivery(&kept).unwrap(), Delivery::BackedUp, "seed {seed}");
         assert_eq!(tablet.replica.delivery(&late).unwrap(), Delivery::Acknowledged);
         assert!(world.core.replica().record_row(&erased).unwrap().is_none());
+    }
+}
+
+/// A tablet brings its work to the restored hub before anybody brings the word that its person may not write any more.
+#[test]
+fn what_a_restored_hub_took_before_it_heard_again_of_an_ended_right_is_held_everywhere() {
+    for (seed, is_revoked, restarts) in [(100, false, false), (101, true, false), (102, false, true), (103, true, true)]
+    {
+        let mut world = World::new(seed);
+        let mut ended = world.enrol("P01", GrantRole::Technician);
+        let mut witness = world.enrol("P02", GrantRole::Technician);
+        let early = world.file(&mut ended, "结束之前");
+        world.meet(&mut ended);
+        let backup = world.image();
+        let now = world.now();
+        if is_revoked {
+            world.core.revoke(now, &ended.device(), 2).unwrap();
+        } else {
+            let person = ended.person.clone();
+            let fold = world.core.replica().control().fold();
+            let grants: Vec<_> = fold.grants_of(&person).map(|(grant, _)| *grant).collect();
+            let org = world.org();
+            let mut tips = BTreeSet::new();
+            for name in [june()] {
+                for tip in world.core.replica().tips(&name) {
+                    tips.insert(Tip { logbook: name.id(&org), log: tip.log, pack: tip.head });
+                }
+            }
+            let cuts = grants.into_iter().map(|ends| Decision::Cut { ends, tips: tips.clone() }).collect();
+            world.core.decide(now, cuts).unwrap();
+        }
+        world.meet(&mut witness);
+        let late = world.file(&mut ended, "结束之后");
+        world.restore_from(backup);
+        world.meet(&mut ended);
+        assert!(world.core.replica().document(&late).unwrap().is_some(), "nobody has told the hub yet");
+        world.meet(&mut witness);
+        if restarts {
+            world.restart().unwrap();
+        }
+        let now = world.now();
+        world.core.handle(now, Vec::new()).unwrap();
+        assert!(world.core.replica().document(&late).unwrap().is_none(), "seed {seed}: it is held");
+        assert!(world.core.replica().document(&early).unwrap().is_some(), "seed {seed}: what came before stays");
+        let now = world.now();
+        world.core.complete_adoption(now).unwrap();
+        for _ in 0..2 {
+            world.meet(&mut witness);
+        }
+        assert!(witness.replica.document(&late).unwrap().is_none(), "seed {seed}");
+        assert_same_states(&[&witness.replica, world.core.replica()]);
+        // A coordinator may let it through.
+        let held = world.core.held().unwrap().into_iter().find(|row| row.doc == Some(late)).unwrap();
+        world.core.release(now, &ReleaseOrder::Id(held.id)).unwrap();
+        assert!(world.core.replica().document(&late).unwrap().is_some());
+        world.restart().unwrap();
+        assert!(world.core.replica().document(&late).unwrap().is_some(), "a release is not taken back");
     }
 }

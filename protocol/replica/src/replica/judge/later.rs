@@ -293,17 +293,49 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`] when the store cannot be read.
     pub fn would_carry(&self, change: &ChangeHash, pack: &PackHash) -> Result<bool, ReplicaError> {
-        let Some(doc) = self.document_of(change)? else { return Ok(false) };
-        let Some(name) = self.home_of(&doc)? else { return Ok(false) };
-        let Some(raw) = self.raw_change(&doc, change)? else { return Ok(false) };
-        let place = Place { logbook: name.id(&self.org), doc };
-        let Some(mut gate) = self.gate_of(place, &name)? else { return Ok(false) };
-        let Some(facts) = facts_of(&mut gate, &raw) else { return Ok(false) };
-        if written(&name, &facts) == Written::Decision {
-            return Ok(false);
-        }
-        Ok(self.carrier_of(&name, pack, (&doc, &raw), &facts)? == Some(0))
+        let looked = self.looked_at(change, pack)?;
+        Ok(looked.is_some_and(|(what, code)| what != Written::Decision && code == 0))
     }
+
+    /// The code with which a pack carries a change by what the control log says now; 0 when it may. `None` when that cannot
+    /// be said: the change or its pack is not here, or its content does not pass.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the store cannot be read.
+    pub fn carries_with(&self, change: &ChangeHash, pack: &PackHash) -> Result<Option<u16>, ReplicaError> {
+        Ok(self.looked_at(change, pack)?.map(|(_, code)| code))
+    }
+
+    fn looked_at(&self, change: &ChangeHash, pack: &PackHash) -> Result<Option<(Written, u16)>, ReplicaError> {
+        let Some(doc) = self.document_of(change)? else { return Ok(None) };
+        let Some(name) = self.home_of(&doc)? else { return Ok(None) };
+        let Some(raw) = self.raw_change(&doc, change)? else { return Ok(None) };
+        let place = Place { logbook: name.id(&self.org), doc };
+        let shown = self.admitted_changes(&doc, &name, Overruled::With)?;
+        let gate = if shown.iter().any(|one| one.hash() == *change) {
+            // It is in the document already: it is judged as it was before.
+            Gate::for_document(place, history_of(shown, change)).ok()
+        } else {
+            self.gate_of(place, &name)?
+        };
+        let Some(facts) = gate.and_then(|mut gate| facts_of(&mut gate, &raw)) else { return Ok(None) };
+        let code = self.carrier_of(&name, pack, (&doc, &raw), &facts)?;
+        Ok(code.map(|code| (written(&name, &facts), code)))
+    }
+}
+
+/// Those of a document's changes that a change goes on from.
+fn history_of(changes: Vec<RawChange>, change: &ChangeHash) -> Vec<RawChange> {
+    let deps: BTreeMap<ChangeHash, Vec<ChangeHash>> =
+        changes.iter().map(|one| (one.hash(), one.head().deps.clone())).collect();
+    let mut before = BTreeSet::new();
+    let mut todo = deps.get(change).cloned().unwrap_or_default();
+    while let Some(next) = todo.pop() {
+        if before.insert(next) {
+            todo.extend(deps.get(&next).into_iter().flatten());
+        }
+    }
+    changes.into_iter().filter(|one| before.contains(&one.hash())).collect()
 }
 
 fn facts_of(gate: &mut Gate, change: &RawChange) -> Option<ChangeFacts> {
