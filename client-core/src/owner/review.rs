@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use qianmo_protocol::bugs::{Bug, injected};
-use qianmo_protocol::control::{CarrierFacts, Written};
-use qianmo_protocol::ids::{ChangeHash, Code, DocId, EntryHash, Incarnation, LogId, LogbookName, PackHash, PersonCode};
+use qianmo_protocol::control::Written;
+use qianmo_protocol::ids::{ChangeHash, Code, DocId, LogbookName, PersonCode};
 use qianmo_protocol::record::{AuthoredChange, Origin};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
 
@@ -108,17 +108,8 @@ impl Owner {
 
     /// A decision needs a right that is known here now; without one every gate would hold it.
     fn check_right(&self, person: &PersonCode, logbook: &LogbookName) -> Result<(), WriteError> {
-        let control = self.replica.control();
-        let facts = CarrierFacts {
-            logbook,
-            log: LogId { device: self.replica.device(), incarnation: Incarnation([0; 8]) },
-            pack: PackHash::NONE,
-            change: ChangeHash([0; 32]),
-            position: control.position().unwrap_or(EntryHash([0; 32])),
-            person,
-            what: Written::Decision,
-        };
-        control.judge_carrier(&facts, &|_| false).map_err(|failure| WriteError::NotAllowed { code: failure.code() })
+        let allowed = self.replica.may_write(person, logbook, Written::Decision);
+        allowed.map_err(|failure| WriteError::NotAllowed { code: failure.code() })
     }
 
     /// Hands a record in again, at the version shown.

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::RngCore as _;
 
 use qianmo_protocol::change::ActorId;
-use qianmo_protocol::control::{CarrierFacts, CarrierFailure, Decision, Enrolment, Written};
-use qianmo_protocol::ids::{ChangeHash, Code, DocId, EntryHash, Incarnation, LogId, LogbookName, PackHash, PersonCode};
-use qianmo_protocol::record::{AuthorError, AuthoredChange, FieldPath, Origin, Resolution, resolve};
+use qianmo_protocol::control::{CarrierFailure, Decision, Enrolment, Written};
+use qianmo_protocol::ids::{ChangeHash, Code, DocId, Incarnation, LogId, LogbookName, PersonCode};
+use qianmo_protocol::record::{AuthorError, AuthoredChange, Document, FieldPath, Origin, Resolution, resolve};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
 use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::replica::{ReplicaError, WriteError};
@@ -144,9 +144,7 @@ impl HubCore {
     /// [`DeskError`].
     pub fn desk(&mut self, now: UnixMillis, act: &DeskAct) -> Result<DocId, DeskError> {
         let record = act.record;
-        let no_record = || DeskError::NoRecord { record };
-        let document = self.replica.document(&record)?.ok_or_else(no_record)?;
-        let home = self.replica.home_of(&record)?.ok_or_else(no_record)?;
+        let (document, home) = self.open_record(record)?;
         if act.heads.is_empty() || !act.heads.iter().all(|head| document.contains(head)) {
             return Err(DeskError::VersionGone { record });
         }
@@ -176,9 +174,7 @@ impl HubCore {
     /// [`DeskError`].
     pub fn settle_conflict(&mut self, now: UnixMillis, settling: &DeskSettling) -> Result<(), DeskError> {
         let DeskSettling { person, record, heads, path, keep } = settling;
-        let no_record = || DeskError::NoRecord { record: *record };
-        let document = self.replica.document(record)?.ok_or_else(no_record)?;
-        let home = self.replica.home_of(record)?.ok_or_else(no_record)?;
+        let (document, home) = self.open_record(*record)?;
         let conflicts = document.conflicts_at(heads).map_err(|_| DeskError::VersionGone { record: *record })?;
         let no_conflict = || DeskError::NoConflict { path: path.clone() };
         let conflict = conflicts.into_iter().find(|conflict| conflict.path == *path).ok_or_else(no_conflict)?;
@@ -188,6 +184,12 @@ impl HubCore {
         let origin = self.origin(now, person);
         let change = resolve(&document, heads, &origin, &[Resolution { path: path.clone(), keep }])?;
         self.put(now, &home, *record, change)
+    }
+
+    fn open_record(&self, record: DocId) -> Result<(Document, LogbookName), DeskError> {
+        let no_record = || DeskError::NoRecord { record };
+        let document = self.replica.document(&record)?.ok_or_else(no_record)?;
+        Ok((document, self.replica.home_of(&record)?.ok_or_else(no_record)?))
     }
 
     /// Of a person who has not written yet: every act has an actor of its own.
@@ -256,17 +258,7 @@ impl HubCore {
             let seat = seat.ok_or(CarrierFailure::UnknownDevice { log })?;
             self.decide(now, vec![Decision::Enrol(seat)])?;
         }
-        let control = self.replica.control();
-        let facts = CarrierFacts {
-            logbook,
-            log,
-            pack: PackHash::NONE,
-            change: ChangeHash([0; 32]),
-            position: control.position().unwrap_or(EntryHash([0; 32])),
-            person,
-            what,
-        };
-        Ok(control.judge_carrier(&facts, &|_| false)?)
+        Ok(self.replica.may_write(person, logbook, what)?)
     }
 
     /// Makes what was written here durable, seals it and judges it, so that it goes to the tablets. Also when the hub opens:

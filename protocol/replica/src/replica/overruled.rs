@@ -22,6 +22,7 @@
 
 use std::collections::BTreeSet;
 
+use qianmo_protocol::control::EpochFacts;
 use qianmo_protocol::ids::{ChangeHash, DocId, LogbookName, PackHash};
 
 use super::repack::Fact;
@@ -56,7 +57,7 @@ impl Replica {
     }
 
     fn note_passed(&mut self, judged: &Judged<'_>) -> Result<(), ReplicaError> {
-        if self.identity.role != Role::Tablet || self.is_hub_adopting() {
+        if self.identity.role != Role::Tablet {
             return Ok(());
         }
         let mut passed: BTreeSet<(PackHash, LogbookName)> = BTreeSet::new();
@@ -75,6 +76,9 @@ impl Replica {
                 }
             }
         }
+        if passed.is_empty() || self.is_hub_adopting() {
+            return Ok(());
+        }
         for (pack, logbook) in passed {
             self.put_fact(&[PASSED_KEY, &pack.0].concat(), &Fact { logbook, doc: DocId([0; 16]), code: 0 })?;
         }
@@ -83,8 +87,8 @@ impl Replica {
 
     /// Whether the present hub was restored, and still takes in what its devices bring.
     fn is_hub_adopting(&self) -> bool {
-        let present = self.newest_beacon().and_then(|beacon| self.control.fold().epoch(&beacon.epoch).cloned());
-        present.is_some_and(|facts| facts.is_adopting())
+        let fold = self.control.fold();
+        self.newest_beacon().is_some_and(|beacon| fold.epoch(&beacon.epoch).is_some_and(EpochFacts::is_adopting))
     }
 
     /// Packs in our vector that carry a change that failed here, unless the word on it is known: a quarantine's or a hub's.

@@ -1,6 +1,7 @@
 //! What a person writes: saved changes, durable before the call's answer is believed.
 
-use qianmo_protocol::ids::{ChangeHash, DocId, LogbookName};
+use qianmo_protocol::control::{CarrierFacts, CarrierFailure, Written as Kind};
+use qianmo_protocol::ids::{ChangeHash, DocId, EntryHash, Incarnation, LogId, LogbookName, PackHash, PersonCode};
 use qianmo_protocol::limits::{PACK_ENTRIES_MAX, PACK_RAW_BYTES_MAX};
 use qianmo_protocol::pack::{Entry, entry_bytes};
 use qianmo_protocol::record::AuthoredChange;
@@ -41,6 +42,23 @@ pub enum WriteError {
 }
 
 impl Replica {
+    /// Whether every gate that knows what is known here would let a person write something here now.
+    ///
+    /// # Errors
+    /// [`CarrierFailure`]: why not.
+    pub fn may_write(&self, person: &PersonCode, logbook: &LogbookName, what: Kind) -> Result<(), CarrierFailure> {
+        let facts = CarrierFacts {
+            logbook,
+            log: LogId { device: self.device(), incarnation: Incarnation([0; 8]) },
+            pack: PackHash::NONE,
+            change: ChangeHash([0; 32]),
+            position: self.control.position().unwrap_or(EntryHash([0; 32])),
+            person,
+            what,
+        };
+        self.control.judge_carrier(&facts, &|_| false)
+    }
+
     /// Saves changes of documents in one logbook as one act: all of them or none. Durable after the next
     /// [`Replica::sync`].
     ///

@@ -293,7 +293,7 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`] when the store cannot be read.
     pub fn would_carry(&self, change: &ChangeHash, pack: &PackHash) -> Result<bool, ReplicaError> {
-        let looked = self.looked_at(change, pack)?;
+        let looked = self.looked_at(change, pack, |place, name, _| self.gate_of(place, name))?;
         Ok(looked.is_some_and(|(what, code)| what != Written::Decision && code == 0))
     }
 
@@ -303,33 +303,37 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`] when the store cannot be read.
     pub fn carries_with(&self, change: &ChangeHash, pack: &PackHash) -> Result<Option<u16>, ReplicaError> {
-        Ok(self.looked_at(change, pack)?.map(|(_, code)| code))
+        let looked = self.looked_at(change, pack, |place, name, raw| {
+            // It may be in the document already: it is judged by what it goes on from, as it was before.
+            let shown = self.admitted_changes(&place.doc, name, Overruled::With)?;
+            Ok(Gate::for_document(place, history_of(shown, &raw.head().deps)).ok())
+        })?;
+        Ok(looked.map(|(_, code)| code))
     }
 
-    fn looked_at(&self, change: &ChangeHash, pack: &PackHash) -> Result<Option<(Written, u16)>, ReplicaError> {
+    fn looked_at(
+        &self,
+        change: &ChangeHash,
+        pack: &PackHash,
+        gate: impl FnOnce(Place, &LogbookName, &RawChange) -> Result<Option<Gate>, ReplicaError>,
+    ) -> Result<Option<(Written, u16)>, ReplicaError> {
         let Some(doc) = self.document_of(change)? else { return Ok(None) };
         let Some(name) = self.home_of(&doc)? else { return Ok(None) };
         let Some(raw) = self.raw_change(&doc, change)? else { return Ok(None) };
         let place = Place { logbook: name.id(&self.org), doc };
-        let shown = self.admitted_changes(&doc, &name, Overruled::With)?;
-        let gate = if shown.iter().any(|one| one.hash() == *change) {
-            // It is in the document already: it is judged as it was before.
-            Gate::for_document(place, history_of(shown, change)).ok()
-        } else {
-            self.gate_of(place, &name)?
-        };
+        let gate = gate(place, &name, &raw)?;
         let Some(facts) = gate.and_then(|mut gate| facts_of(&mut gate, &raw)) else { return Ok(None) };
         let code = self.carrier_of(&name, pack, (&doc, &raw), &facts)?;
         Ok(code.map(|code| (written(&name, &facts), code)))
     }
 }
 
-/// Those of a document's changes that a change goes on from.
-fn history_of(changes: Vec<RawChange>, change: &ChangeHash) -> Vec<RawChange> {
+/// Those of a document's changes that these heads contain.
+fn history_of(changes: Vec<RawChange>, heads: &[ChangeHash]) -> Vec<RawChange> {
     let deps: BTreeMap<ChangeHash, Vec<ChangeHash>> =
         changes.iter().map(|one| (one.hash(), one.head().deps.clone())).collect();
     let mut before = BTreeSet::new();
-    let mut todo = deps.get(change).cloned().unwrap_or_default();
+    let mut todo = heads.to_vec();
     while let Some(next) = todo.pop() {
         if before.insert(next) {
             todo.extend(deps.get(&next).into_iter().flatten());
