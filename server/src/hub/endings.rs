@@ -17,14 +17,13 @@ use qianmo_protocol::time::UnixMillis;
 use qianmo_protocol::vector::LogTrees as _;
 use qianmo_replica::replica::{HeldChange, HeldPart};
 
+use super::grants::CODE_BEYOND_CUT;
 use super::{HubCore, HubError};
 
 /// The meta key of the fact that a second look is due: not empty while it is.
 const ENDINGS_KEY: &[u8] = b"hub endings";
 /// The device is revoked, and the pack is beyond its cut.
 const CODE_REVOKED_BEYOND_CUT: u16 = 259;
-/// The grant was cut, and the pack is beyond the cut.
-const CODE_BEYOND_CUT: u16 = 263;
 /// Most packs that are looked at in one batch.
 const PACKS_PER_BATCH: usize = 8;
 

@@ -18,7 +18,7 @@ const CODE_NO_ROLE: u16 = 261;
 /// The person has the role, but not for this logbook.
 const CODE_OUT_OF_SCOPE: u16 = 262;
 /// The grant was cut, and the pack is beyond the cut.
-const CODE_BEYOND_CUT: u16 = 263;
+pub(super) const CODE_BEYOND_CUT: u16 = 263;
 /// Most held changes that are judged again in one batch.
 const LOOKED_AT_PER_BATCH: usize = 128;
 

@@ -419,6 +419,7 @@ impl HubCore {
                 decisions.push(Decision::Quarantine { scope, code: undecided.code });
             }
         }
+        self.counters.quarantines += u64::try_from(decisions.len().saturating_sub(1)).unwrap_or(u64::MAX);
         self.decide(now, decisions)?;
         if !left.is_empty() {
             tracing::warn!(count = left.len(), "what was not decided before the restore was complete is held now");
