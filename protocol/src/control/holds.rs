@@ -137,6 +137,17 @@ impl Fold {
         codes.is_some_and(|codes| codes.keys().all(|hash| self.quarantines.released.contains(hash)))
     }
 
+    /// Whether the first change of a document was held in some pack with this code, and that was released.
+    #[must_use]
+    pub fn is_root_released(&self, doc: &DocId, code: u16) -> bool {
+        let mut first = [0; 32];
+        first[..doc.0.len()].copy_from_slice(&doc.0);
+        let from = (ChangeHash(first), PackHash([0; 32]));
+        let roots = self.quarantines.carriers.range(from..).take_while(|((root, _), _)| DocId::from_root(root) == *doc);
+        let mut codes = roots.flat_map(|(_, codes)| codes);
+        codes.any(|(hash, held)| *held == code && self.quarantines.released.contains(hash))
+    }
+
     /// Every quarantine that holds something now: its entry, what it holds, and the code.
     pub fn holding(&self) -> impl Iterator<Item = (EntryHash, QuarantineScope, u16)> + '_ {
         let Quarantines { content, carriers, packs, logs, released } = &self.quarantines;

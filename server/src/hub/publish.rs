@@ -171,10 +171,12 @@ impl HubCore {
         decisions
     }
 
-    /// The month rule is the hub's alone, and is judged when a pack arrives (A7).
+    /// The month rule is the hub's alone, and is judged when a pack arrives (A7). Once a person has released a record, what
+    /// is written on it later passes too: that the record lies there is decided.
     fn beyond_the_month(&self, now: UnixMillis, judged: &[(LogbookName, PackHash, u64)]) -> Vec<HeldChange> {
         let Some(present) = now.month_in_shanghai() else { return Vec::new() };
         let newest = present.number().saturating_add(MONTHS_AHEAD_MAX);
+        let fold = self.replica.control().fold();
         let mut held = Vec::new();
         for (name, hash, _) in judged {
             if injected(Bug::MonthAheadTaken) || name.month().is_none_or(|month| month.number() <= newest) {
@@ -182,6 +184,10 @@ impl HubCore {
             }
             let Some(pack) = self.replica.pack(name, hash) else { continue };
             for entry in pack.open().unwrap_or_default() {
+                let record = self.replica.record_of(&entry.doc()).ok().flatten();
+                if record.is_some_and(|record| fold.is_root_released(&record, CODE_MONTH_AHEAD)) {
+                    continue;
+                }
                 held.push(HeldChange {
                     logbook: name.clone(),
                     pack: *hash,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use qianmo_protocol::control::{Carrier, Decision, QuarantineScope, Role as GrantRole};
 use qianmo_protocol::ids::{Code, LogbookName};
 use qianmo_protocol::receipt::Verdict;
-use qianmo_protocol::review::{ReviewKind, ReviewStatus};
+use qianmo_protocol::review::{ReviewKind, ReviewStatus, Standing};
 use qianmo_protocol::session::Shelf;
 use qianmo_protocol::time::Month;
 use qianmo_replica::disk::{Disk as _, MemoryDisk};
@@ -183,6 +183,31 @@ fn record_of_a_month_far_ahead_is_held_by_the_hub() {
     assert!(world.core.replica().record_row(&near).unwrap().is_some());
     assert!(world.core.replica().record_row(&far).unwrap().is_none());
     assert_eq!(tablet_a.replica.delivery(&far).unwrap(), Delivery::Held { code: CODE_MONTH_AHEAD });
+    assert_same_states(&[&tablet_a.replica, world.core.replica()]);
+}
+
+#[test]
+fn what_is_written_on_a_released_record_of_a_month_far_ahead_passes_and_other_records_there_do_not() {
+    let mut world = World::new(17);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let mut tablet_c = world.enrol("P02", GrantRole::Coordinator);
+    let far = world.file_in(&mut tablet_a, &month(9), "太远");
+    world.meet(&mut tablet_a);
+    let now = world.now();
+    world.core.release(now, &ReleaseOrder::Code(CODE_MONTH_AHEAD)).unwrap();
+    world.meet(&mut tablet_a);
+    world.meet(&mut tablet_c);
+
+    world.edit(&mut tablet_a, far, "content", "更正");
+    world.review(&mut tablet_c, far, ReviewKind::Approve);
+    let other = world.file_in(&mut tablet_a, &month(9), "也太远");
+    world.meet(&mut tablet_a);
+    world.meet(&mut tablet_c);
+    let detail = world.core.replica().record(&far).unwrap().unwrap();
+    assert!(detail.held.is_empty() && detail.history.len() == 2, "{:?}", detail.held);
+    assert_eq!(detail.reviews.iter().map(|view| view.standing).collect::<Vec<_>>(), [Standing::Admitted; 2]);
+    assert!(world.core.replica().record_row(&other).unwrap().is_none());
+    world.meet(&mut tablet_a);
     assert_same_states(&[&tablet_a.replica, world.core.replica()]);
 }
 
