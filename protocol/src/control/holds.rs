@@ -141,7 +141,7 @@ impl Fold {
     #[must_use]
     pub fn is_root_released(&self, doc: &DocId, code: u16) -> bool {
         let mut first = [0; 32];
-        first[..doc.0.len()].copy_from_slice(&doc.0);
+        first.iter_mut().zip(doc.0).for_each(|(to, from)| *to = from);
         let from = (ChangeHash(first), PackHash([0; 32]));
         let roots = self.quarantines.carriers.range(from..).take_while(|((root, _), _)| DocId::from_root(root) == *doc);
         let mut codes = roots.flat_map(|(_, codes)| codes);
