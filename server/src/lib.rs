@@ -11,6 +11,7 @@ pub mod hub;
 pub mod listener;
 pub mod metrics;
 pub mod pages;
+pub mod password;
 pub mod projection;
 pub mod registry;
 pub mod server;

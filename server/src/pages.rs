@@ -1,15 +1,21 @@
-//! The pages for coordinators: the list of records, and one record with its conflicts, its story and its reviews.
+//! The pages for coordinators: the list of records, one record with its conflicts, its story and its reviews, and what a
+//! coordinator who is signed in does on it.
 //!
-//! Chinese first; `?lang=en` on any page gives English, and its links keep it. Without scripts: filters are links and one
-//! form, so the pages work in any WebView. Looking changes nothing; writing comes with logins.
+//! Chinese first; `?lang=en` on any page gives English, and its links keep it. Without scripts: filters are links, everything
+//! else a form, so the pages work in any WebView. Looking changes nothing.
 //!
 //! # Layout
 //!
 //! ```text
 //! list     the list's view         words    every word of the pages, in both languages
 //! record   one record's view       story    its history as sentences
+//! desk     acts on a record        account  signing in and out
+//! form     fields that were sent
 //! ```
 
+mod account;
+mod desk;
+mod form;
 mod list;
 mod record;
 mod story;
@@ -18,22 +24,33 @@ mod words;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{Html, IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use qianmo_forms::Lang;
 
-use crate::projection::{ListCursor, UNREADABLE, state_label};
-use crate::web::{Asked, Refusal, WebState};
+use qianmo_forms::ReferenceKind;
+use qianmo_protocol::ids::DocId;
 
+use crate::projection::{ListCursor, Names, UNREADABLE, state_label};
+use crate::web::{Asked, Refusal, Signed, WebState};
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use words::Words;
 
 /// Records on one page.
 const PAGE_RECORDS: usize = 50;
 
 pub(crate) fn routes() -> Router<WebState> {
-    Router::new().route("/", get(index)).route("/records/{id}", get(record_page))
+    Router::new()
+        .route("/", get(index))
+        .route("/records/{id}", get(record_page))
+        .route("/records/{id}/act", post(desk::act))
+        .route("/records/{id}/settle", post(desk::settle))
+        .route("/sign-in", get(account::sign_in_page).post(account::sign_in))
+        .route("/sign-out", post(account::sign_out))
+        .route("/account", get(account::account_page).post(account::change_password))
 }
 
 /// What stands around every page.
@@ -45,6 +62,16 @@ struct Chrome {
     switch: String,
     /// The list in this language.
     home: String,
+    /// Who is signed in.
+    signed: Option<Who>,
+    /// Where to sign in and come back from.
+    sign_in: String,
+}
+
+struct Who {
+    name: String,
+    csrf: String,
+    must_change: bool,
 }
 
 impl Chrome {
@@ -60,7 +87,38 @@ impl Chrome {
             organisation: state.organisation().to_owned(),
             switch: address(here, other),
             home: address("/", lang),
+            signed: None,
+            sign_in: address(&format!("/sign-in?next={}", utf8_percent_encode(here, NON_ALPHANUMERIC)), lang),
         }
+    }
+
+    /// For somebody who is signed in.
+    fn of(self, signed: &Signed, names: &Names) -> Self {
+        let code = signed.person().as_str();
+        let name = names.of(ReferenceKind::Person, code).unwrap_or(code).to_owned();
+        Self { signed: Some(Who { name, csrf: signed.csrf(), must_change: signed.must_change() }), ..self }
+    }
+
+    fn or(self, signed: Option<&Signed>, names: &Names) -> Self {
+        match signed {
+            Some(signed) => self.of(signed, names),
+            None => self,
+        }
+    }
+
+    /// An address of ours in this language.
+    fn at(&self, here: &str) -> String {
+        address(here, self.lang)
+    }
+
+    /// An address under a record's page.
+    fn at_record(&self, id: &str, under: &str) -> String {
+        address(&format!("/records/{id}{under}"), self.lang)
+    }
+
+    /// What forms carry; empty when nobody is signed in.
+    fn csrf(&self) -> &str {
+        self.signed.as_ref().map_or("", |who| who.csrf.as_str())
     }
 
     const fn tag(&self) -> &'static str {
@@ -138,15 +196,27 @@ pub(crate) fn problem(state: &WebState, refusal: &Refusal, lang: Lang) -> Respon
     }
 }
 
-fn rendered(page: &impl Template) -> Result<Response, Refusal> {
-    let html = page.render().map_err(|error| {
+fn html(page: &impl Template) -> Result<String, Refusal> {
+    page.render().map_err(|error| {
         tracing::error!(%error, "a page could not be made");
         Refusal::Internal
-    })?;
-    Ok(Html(html).into_response())
+    })
 }
 
-async fn index(State(state): State<WebState>, uri: Uri) -> Result<Response, Refusal> {
+fn rendered(page: &impl Template) -> Result<Response, Refusal> {
+    Ok(Html(html(page)?).into_response())
+}
+
+/// A record's page, and what was just done there.
+fn record_address(id: &DocId, done: Option<&str>, lang: Lang) -> String {
+    match done {
+        Some(done) => address(&format!("/records/{id}?done={done}"), lang),
+        None => address(&format!("/records/{id}"), lang),
+    }
+}
+
+async fn index(State(state): State<WebState>, headers: HeaderMap, uri: Uri) -> Result<Response, Refusal> {
+    let signed = state.signed(&headers).await?;
     let asked = Asked::read(&uri, &["cursor", "lang"])?;
     let (filter, lang) = (asked.filter()?, asked.lang()?);
     let after = asked.cursor(ListCursor::decode)?;
@@ -161,11 +231,21 @@ async fn index(State(state): State<WebState>, uri: Uri) -> Result<Response, Refu
         })
     });
     let found = read.await?;
-    rendered(&list::ListView::new(&state, lang, filter, after, found))
+    rendered(&list::ListView::new(&state, lang, filter, after, found, signed.as_ref()))
 }
 
-async fn record_page(State(state): State<WebState>, Path(id): Path<String>, uri: Uri) -> Result<Response, Refusal> {
-    let lang = Asked::read(&uri, &["lang"])?.lang()?;
+async fn record_page(
+    State(state): State<WebState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    let asked = Asked::read(&uri, &["lang", "done"])?;
+    let lang = asked.lang()?;
     let (full, names) = (state.full(&id).await?, state.names().await?);
-    rendered(&record::RecordPage::new(&state, &names, lang, &full))
+    let mut page = record::RecordPage::new(&state, &names, lang, &full);
+    if let Some(signed) = state.signed(&headers).await? {
+        page = page.of(&state, &signed, &full, &names, &desk::Typed::default()).with_done(asked.text("done"));
+    }
+    rendered(&page)
 }

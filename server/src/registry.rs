@@ -25,6 +25,7 @@
 //!
 //! [`IssueError`] and [`RegistryError`]: the administrator acts. [`EnrolRefusal`]: the tablet is told.
 
+mod account;
 mod device;
 mod enrol;
 mod ticket;
@@ -39,6 +40,7 @@ use crate::authority::Authority;
 use crate::hub::HubHandle;
 use crate::listener::EnrolHandler;
 
+pub use account::{ACCOUNTS_MAX, Account, AccountError, AccountStanding};
 pub use device::{DeviceRow, DeviceStanding, RegistryError};
 pub use enrol::Enrolled;
 pub use ticket::{IssueError, TICKET_HOURS_MAX, TicketGrant, TicketOrder};

@@ -1,13 +1,15 @@
-//! The hub's web: pages for coordinators ([`crate::pages`]) and JSON for dashboards ([`crate::api`]). Reading only.
+//! The hub's web: pages for coordinators ([`crate::pages`]) and JSON for dashboards ([`crate::api`]).
 //!
 //! Lists come from the read model over a connection of their own and cost the hub nothing; one record with its history is
 //! read on the hub's thread between two batches. No scripts, no foreign requests; the compiled templates escape every
-//! text; personal fields are always masked, for there is no login yet.
+//! text. Whoever is not signed in reads with personal fields masked and changes nothing; a person who is signed in acts with
+//! the rights the control log gives.
 //!
 //! # Flow
 //!
 //! ```text
 //! request ─> guard: host, length, method, free place ─> api | pages ─> answer, or a refusal
+//!                                                              └ a form: own page, session, CSRF ─> the hub's desk
 //!            guard <─ a refusal becomes JSON or a page in two languages; every answer gets the headers
 //! ```
 //!
@@ -22,6 +24,8 @@
 mod asked;
 mod guard;
 mod refusal;
+mod sign_in;
+mod signed;
 mod teller;
 mod times;
 
@@ -41,6 +45,7 @@ use tokio::sync::{Semaphore, watch};
 
 use qianmo_forms::FormSet;
 use qianmo_protocol::ids::{DeviceId, DocId};
+use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::replica::RecordDetail;
 
 use crate::admin::Folder;
@@ -50,6 +55,7 @@ use crate::projection::{Mask, Names, Personal, ProjectionError, Reader};
 
 pub(crate) use asked::Asked;
 pub(crate) use refusal::{Fault, Refusal, Said};
+pub(crate) use signed::{NotChanged, NotIn, Signed, from_our_own_page};
 pub(crate) use teller::Teller;
 pub(crate) use times::{minute, rfc3339};
 
@@ -57,8 +63,8 @@ pub(crate) use times::{minute, rfc3339};
 const REQUESTS_MAX: usize = 64;
 /// Most bytes of a request's path and query.
 const URI_BYTES_MAX: usize = 4_096;
-/// Most bytes of a request's body; nothing here takes one.
-const BODY_BYTES_MAX: usize = 1_024;
+/// Most bytes of a request's body: a form with a long note.
+const BODY_BYTES_MAX: usize = 64 * 1_024;
 /// How long the hub may take for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -82,6 +88,8 @@ struct Shared {
     metrics: Metrics,
     requests: Semaphore,
     hosts: guard::Hosts,
+    proxy: BehindProxy,
+    door: signed::Door,
 }
 
 /// Whether a proxy that speaks TLS stands before the hub. Then it is the proxy that knows the hub's names.
@@ -121,6 +129,8 @@ impl WebState {
             metrics,
             requests: Semaphore::new(REQUESTS_MAX),
             hosts: guard::Hosts::new(proxy),
+            proxy,
+            door: signed::Door::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -184,6 +194,16 @@ impl WebState {
         answer.map_err(|_| Refusal::Unavailable)
     }
 
+    /// Tells the hub to do something.
+    pub(crate) async fn tell<T: Send + 'static>(
+        &self,
+        tell: impl FnOnce(&mut HubCore, UnixMillis) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let told = self.shared.hub.run(tell);
+        let answer = tokio::time::timeout(ANSWER_WITHIN, told).await.map_err(|_| Refusal::Unavailable)?;
+        answer.map_err(|_| Refusal::Unavailable)
+    }
+
     /// One record with everything about it, from the hub itself.
     pub(crate) async fn full(&self, id: &str) -> Result<Full, Refusal> {
         let id = DocId::from_hex(id).ok_or(Refusal::NoRecord)?;
@@ -223,6 +243,7 @@ pub fn router(state: WebState) -> Router {
         .merge(crate::pages::routes())
         .route("/static/style.css", get(style))
         .fallback(|| async { Refusal::NoPage })
+        .method_not_allowed_fallback(|| async { Refusal::ReadingOnly })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
         .with_state(state)

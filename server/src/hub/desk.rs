@@ -100,6 +100,8 @@ pub enum DeskError {
     Moved {
         /// The record.
         record: DocId,
+        /// The changes that were not looked at.
+        news: BTreeSet<ChangeHash>,
     },
     /// Something the page showed is not here: it was erased or held since, or the page is of another hub.
     #[error("the version of record {record} that was looked at is not here")]
@@ -151,7 +153,7 @@ impl HubCore {
         let shown: BTreeSet<ChangeHash> = act.heads.iter().copied().collect();
         let present: BTreeSet<ChangeHash> = document.heads().into_iter().collect();
         if act.kind.is_decision() && shown != present {
-            return Err(DeskError::Moved { record });
+            return Err(DeskError::Moved { record, news: unseen(&document, &shown) });
         }
         let known: BTreeSet<DocId> = self.replica.reviews(&record)?.into_iter().map(|view| view.id).collect();
         if !act.seen.is_subset(&known) {
@@ -271,4 +273,18 @@ impl HubCore {
         }
         Ok(())
     }
+}
+
+/// The changes of a document that a version lacks.
+fn unseen(document: &Document, heads: &BTreeSet<ChangeHash>) -> BTreeSet<ChangeHash> {
+    let deps: BTreeMap<ChangeHash, &[ChangeHash]> =
+        document.changes().map(|change| (change.hash(), change.head().deps.as_slice())).collect();
+    let mut seen = BTreeSet::new();
+    let mut todo: Vec<ChangeHash> = heads.iter().copied().collect();
+    while let Some(next) = todo.pop() {
+        if seen.insert(next) {
+            todo.extend(deps.get(&next).copied().unwrap_or_default());
+        }
+    }
+    deps.into_keys().filter(|hash| !seen.contains(hash)).collect()
 }

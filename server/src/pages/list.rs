@@ -14,7 +14,7 @@ use crate::projection::{
     Counts, Filter, ListCursor, ListPage, Names, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS, UNREADABLE,
     state_label,
 };
-use crate::web::{Teller, WebState, minute};
+use crate::web::{Signed, Teller, WebState, minute};
 
 /// Characters of a record's text in the list.
 const SUMMARY_CHARS: usize = 90;
@@ -82,9 +82,16 @@ struct Row {
 }
 
 impl ListView {
-    pub(super) fn new(state: &WebState, lang: Lang, filter: Filter, after: Option<ListCursor>, found: Found) -> Self {
+    pub(super) fn new(
+        state: &WebState,
+        lang: Lang,
+        filter: Filter,
+        after: Option<ListCursor>,
+        found: Found,
+        signed: Option<&Signed>,
+    ) -> Self {
         let Found { counts, places, page, names } = found;
-        let chrome = Chrome::new(state, lang, &link(&filter, after.as_ref()));
+        let chrome = Chrome::new(state, lang, &link(&filter, after.as_ref())).or(signed, &names);
         let words = chrome.words;
         let at = |filter: &Filter, cursor: Option<&ListCursor>| address(&link(filter, cursor), lang);
         Self {

@@ -1,19 +1,21 @@
 //! One record: what needs a decision first, then its answers, its reviews and its story.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 
 use qianmo_forms::{Field, FieldType, Lang};
 use qianmo_protocol::change::Scalar;
+use qianmo_protocol::ids::ChangeHash;
 use qianmo_protocol::record::{ConflictKind, FieldConflict, FieldPath, RowKey, RowView};
 use qianmo_protocol::review::{Provenance, ReviewKind, ReviewStatus};
 use qianmo_replica::replica::{RecordDetail, ReviewView};
 
+use super::desk::{Panel, Typed, path_word};
 use super::story::{self, Chapter};
 use super::{Badge, Chrome, Words, badges};
 use crate::projection::{HIDDEN, Names, state_word};
-use crate::web::{Full, Teller, WebState, minute};
+use crate::web::{Full, Signed, Teller, WebState, minute};
 
 /// The page.
 #[derive(Template)]
@@ -35,16 +37,23 @@ pub(super) struct RecordPage {
     rows: Vec<RowBlock>,
     reviews: Vec<Review>,
     story: Vec<Chapter>,
+    /// What the person who is signed in can do.
+    panel: Option<Panel>,
+    /// What they just did.
+    done: Option<&'static str>,
 }
 
 struct Conflict {
     anchor: String,
+    path: String,
     label: String,
     kind: &'static str,
     values: Vec<Candidate>,
 }
 
 struct Candidate {
+    /// The change whose value it is: a form that keeps it names it.
+    change: String,
     value: String,
     is_hidden: bool,
     is_shown: bool,
@@ -111,7 +120,32 @@ impl RecordPage {
             rows: telling.rows(),
             reviews: detail.reviews.iter().rev().map(|review| telling.review(review)).collect(),
             story: story::chapters(&teller, lang, full),
+            panel: None,
+            done: None,
         }
+    }
+
+    /// For somebody who is signed in.
+    pub(super) fn of(self, state: &WebState, signed: &Signed, full: &Full, names: &Names, typed: &Typed) -> Self {
+        let root = &full.detail.row.view.root;
+        let teller = Teller::new(state.mask(), names, root.form.as_str(), root.form_version);
+        let panel = Panel::new(full, signed, &teller, self.chrome.lang, typed);
+        Self { chrome: self.chrome.of(signed, names), panel, ..self }
+    }
+
+    /// With what came after the version somebody looked at marked.
+    pub(super) fn with_news(mut self, full: &Full, news: &BTreeSet<ChangeHash>) -> Self {
+        for (chapter, view) in self.story.iter_mut().zip(full.detail.history.iter().rev()) {
+            chapter.is_new = news.contains(&view.story.hash);
+        }
+        self
+    }
+
+    /// With a word on what was just done.
+    pub(super) fn with_done(self, done: Option<&str>) -> Self {
+        let words = self.chrome.words;
+        let done = done.and_then(|done| words.done(done));
+        Self { done, ..self }
     }
 }
 
@@ -136,6 +170,7 @@ impl Telling<'_> {
             };
             let person = candidate.person.as_ref().map(|person| self.teller.person(person.as_str()));
             Candidate {
+                change: candidate.change.to_string(),
                 is_hidden: value == HIDDEN,
                 is_shown: !is_removal && shown == Some(&candidate.value),
                 value,
@@ -145,6 +180,7 @@ impl Telling<'_> {
         });
         Conflict {
             anchor: anchor(path),
+            path: path_word(path),
             label: self.teller.label(path, self.lang),
             kind: self.words.conflict_kind(conflict.kind),
             values: values.collect(),

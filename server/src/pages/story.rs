@@ -23,6 +23,8 @@ pub(super) struct Chapter {
     /// The first change: many answers at once, folded away.
     pub(super) is_first: bool,
     pub(super) edits: Vec<Edit>,
+    /// Whether it came after what somebody looked at.
+    pub(super) is_new: bool,
 }
 
 /// One value that was put.
@@ -66,6 +68,7 @@ fn chapter(teller: &Teller<'_>, lang: Lang, full: &Full, view: &HistoryView) -> 
         did,
         is_first,
         edits,
+        is_new: false,
     }
 }
 

@@ -4,6 +4,8 @@ use qianmo_forms::Lang;
 use qianmo_protocol::record::ConflictKind;
 use qianmo_protocol::review::{ReviewKind, Standing};
 
+use crate::password::WeakPassword;
+
 /// The words of one language.
 #[derive(Debug)]
 pub(super) struct Words {
@@ -71,6 +73,40 @@ pub(super) struct Words {
     pub(super) on_device: &'static str,
     pub(super) see_conflict: &'static str,
     pub(super) hidden: &'static str,
+    pub(super) sign_in: &'static str,
+    pub(super) sign_out: &'static str,
+    pub(super) sign_in_intro: &'static str,
+    pub(super) login_name: &'static str,
+    pub(super) password: &'static str,
+    pub(super) forgotten: &'static str,
+    pub(super) wrong_password: &'static str,
+    pub(super) wrong_present: &'static str,
+    pub(super) passwords_differ: &'static str,
+    pub(super) password_same: &'static str,
+    pub(super) account: &'static str,
+    pub(super) change_password: &'static str,
+    pub(super) present_password: &'static str,
+    pub(super) new_password: &'static str,
+    pub(super) new_again: &'static str,
+    pub(super) password_rules: &'static str,
+    pub(super) password_changed: &'static str,
+    pub(super) must_change: &'static str,
+    pub(super) everywhere: &'static str,
+    pub(super) everywhere_intro: &'static str,
+    pub(super) desk_title: &'static str,
+    pub(super) desk_intro: &'static str,
+    pub(super) note: &'static str,
+    pub(super) about_field: &'static str,
+    pub(super) field_note: &'static str,
+    pub(super) return_reasons: &'static str,
+    pub(super) approve: &'static str,
+    pub(super) return_it: &'static str,
+    pub(super) reopen: &'static str,
+    pub(super) comment: &'static str,
+    pub(super) keep_this: &'static str,
+    pub(super) news: &'static str,
+    pub(super) note_missing: &'static str,
+    pub(super) moved: &'static str,
 }
 
 const ZH: Words = Words {
@@ -110,7 +146,7 @@ const ZH: Words = Words {
     created: "创建于",
     written: "填于",
     conflicts_title: "冲突：需要有人决定",
-    conflicts_intro: "同一项内容有不同的填法，都保留着。请与填写人核对后，在平板上选定。",
+    conflicts_intro: "同一项内容有不同的填法，都保留着。请与填写人核对后选定一个。",
     shown_now: "当前显示",
     empty_value: "（空）",
     held_title: "有改动被隔离",
@@ -138,6 +174,40 @@ const ZH: Words = Words {
     on_device: "设备",
     see_conflict: "有冲突，见上",
     hidden: "已隐去",
+    sign_in: "登录",
+    sign_out: "退出",
+    sign_in_intro: "协调员和管理员登录后可以审核、退回和处理冲突。",
+    login_name: "账号",
+    password: "密码",
+    forgotten: "忘了密码？请管理员在服务器上运行 qianmo-server account reset 账号。",
+    wrong_password: "账号或密码不对。",
+    wrong_present: "现在的密码不对。",
+    passwords_differ: "两次输入的新密码不一样。",
+    password_same: "新密码和现在的一样，请换一个。",
+    account: "我的账号",
+    change_password: "修改密码",
+    present_password: "现在的密码",
+    new_password: "新密码",
+    new_again: "再输入一次新密码",
+    password_rules: "至少 10 个字符，可以用汉字；不要包含账号，也不要连号或重复。",
+    password_changed: "密码已修改，其他地方的登录已全部退出。",
+    must_change: "请先把管理员给的密码改成自己的，然后才能审核。",
+    everywhere: "在所有设备上退出",
+    everywhere_intro: "在别的电脑上忘了退出时使用。",
+    desk_title: "审核",
+    desk_intro: "通过和退回只对此页显示的版本有效。退回和意见要写明内容。",
+    note: "意见",
+    about_field: "针对哪一项",
+    field_note: "对这一项的意见",
+    return_reasons: "退回原因（可多选）",
+    approve: "通过",
+    return_it: "退回修改",
+    reopen: "重新打开",
+    comment: "只留意见",
+    keep_this: "采用这个",
+    news: "新",
+    note_missing: "请写明意见，再退回或留言。",
+    moved: "您查看期间这条记录有改动，刚才的决定没有生效。新的改动在“经过”里标了“新”；看过后请再决定一次，写的意见还在。",
 };
 
 const EN: Words = Words {
@@ -177,7 +247,7 @@ const EN: Words = Words {
     created: "Created",
     written: "written",
     conflicts_title: "Conflicts: somebody has to decide",
-    conflicts_intro: "The same answer was given in different ways; all of them are kept. Check with those who wrote them, then choose one on a tablet.",
+    conflicts_intro: "The same answer was given in different ways; all of them are kept. Check with those who wrote them, then choose one.",
     shown_now: "shown now",
     empty_value: "(empty)",
     held_title: "Changes are held",
@@ -205,6 +275,40 @@ const EN: Words = Words {
     on_device: "device",
     see_conflict: "in conflict, see above",
     hidden: "masked",
+    sign_in: "Sign in",
+    sign_out: "Sign out",
+    sign_in_intro: "Coordinators and administrators sign in to approve, return and settle conflicts.",
+    login_name: "Account",
+    password: "Password",
+    forgotten: "Forgotten it? Ask the administrator to run qianmo-server account reset ACCOUNT on the server.",
+    wrong_password: "The account or the password is wrong.",
+    wrong_present: "The present password is wrong.",
+    passwords_differ: "The two new passwords differ.",
+    password_same: "The new password is the present one. Choose another.",
+    account: "My account",
+    change_password: "Change password",
+    present_password: "Present password",
+    new_password: "New password",
+    new_again: "New password again",
+    password_rules: "At least 10 characters of any script; without the account's name, and not one row of keys.",
+    password_changed: "The password is changed, and every other session has ended.",
+    must_change: "Please change the password the administrator gave you first; then you can review.",
+    everywhere: "Sign out everywhere",
+    everywhere_intro: "For when you forgot to sign out elsewhere.",
+    desk_title: "Review",
+    desk_intro: "A decision covers the version this page shows. A return and a comment need a note.",
+    note: "Note",
+    about_field: "About a field",
+    field_note: "Note on it",
+    return_reasons: "Reasons for sending back",
+    approve: "Approve",
+    return_it: "Send back",
+    reopen: "Reopen",
+    comment: "Comment only",
+    keep_this: "Keep this one",
+    news: "new",
+    note_missing: "Please write a note before you send back or comment.",
+    moved: "The record was changed while you looked at it, and the decision was not done. What is new is marked in the story; look at it and decide again. What you wrote is still here.",
 };
 
 impl Words {
@@ -219,6 +323,46 @@ impl Words {
         match self.lang {
             Lang::Zh => zh,
             Lang::En => en,
+        }
+    }
+
+    /// How long to wait after too many wrong passwords.
+    pub(super) fn wait(&self, seconds: i64) -> String {
+        match self.lang {
+            Lang::Zh => format!("密码错误次数太多，请 {seconds} 秒后再试。"),
+            Lang::En => format!("Too many wrong passwords. Please try again in {seconds} seconds."),
+        }
+    }
+
+    /// Why a new password is not taken.
+    pub(super) fn weak(&self, weak: WeakPassword) -> String {
+        match weak {
+            WeakPassword::Short => self.choose("新密码至少要 10 个字符。", "The new password needs 10 characters."),
+            WeakPassword::Long => self.choose("新密码太长了。", "The new password is too long."),
+            WeakPassword::Name => {
+                self.choose("新密码不要包含账号。", "The new password must not contain the account's name.")
+            }
+            WeakPassword::Simple => {
+                self.choose("新密码太简单，不要连号或重复。", "The new password is one row of keys or one character.")
+            }
+        }
+        .to_owned()
+    }
+
+    /// What was just done.
+    pub(super) const fn done(&self, what: &str) -> Option<&'static str> {
+        match what.as_bytes() {
+            b"approve" => Some(self.choose("已通过。", "Approved.")),
+            b"return" => Some(
+                self.choose("已退回，平板下次联网时收到。", "Sent back; the tablet hears of it at its next contact."),
+            ),
+            b"reopen" => Some(self.choose("已重新打开。", "Reopened.")),
+            b"comment" => Some(self.choose(
+                "意见已保存，平板下次联网时收到。",
+                "The comment is saved; the tablet gets it at its next contact.",
+            )),
+            b"settle" => Some(self.choose("冲突已处理。", "The conflict is settled.")),
+            _ => None,
         }
     }
 

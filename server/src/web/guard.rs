@@ -88,7 +88,8 @@ async fn judged(state: &WebState, request: Request, next: Next) -> Response {
     if uri_bytes > URI_BYTES_MAX {
         return Refusal::AddressTooLong.into_response();
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    let is_form = *request.method() == Method::POST && !is_for_programs(request.uri().path());
+    if !is_form && !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Refusal::ReadingOnly.into_response();
     }
     let Ok(_place) = state.shared.requests.try_acquire() else { return Refusal::Unavailable.into_response() };

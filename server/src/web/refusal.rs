@@ -33,6 +33,16 @@ pub(crate) enum Refusal {
     AddressTooLong,
     /// Something else than reading.
     ReadingOnly,
+    /// Nobody is signed in, or no more.
+    SignedOut,
+    /// A form that no page of this session made.
+    NotOurForm,
+    /// The person may not do this.
+    NotAllowed,
+    /// What the page showed is not here any more.
+    VersionGone,
+    /// What was written is longer than can be kept.
+    TooLong,
     /// A fault of ours.
     Internal,
 }
@@ -72,6 +82,10 @@ impl Refusal {
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Self::AddressTooLong => StatusCode::URI_TOO_LONG,
             Self::ReadingOnly => StatusCode::METHOD_NOT_ALLOWED,
+            Self::SignedOut => StatusCode::UNAUTHORIZED,
+            Self::NotOurForm | Self::NotAllowed => StatusCode::FORBIDDEN,
+            Self::VersionGone => StatusCode::CONFLICT,
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -90,6 +104,11 @@ impl Refusal {
             Self::WrongHost => "wrong_host",
             Self::AddressTooLong => "address_too_long",
             Self::ReadingOnly => "reading_only",
+            Self::SignedOut => "signed_out",
+            Self::NotOurForm => "not_our_form",
+            Self::NotAllowed => "not_allowed",
+            Self::VersionGone => "version_gone",
+            Self::TooLong => "too_long",
             Self::Internal => "internal",
         }
     }
@@ -106,6 +125,11 @@ impl Refusal {
             | Self::WrongHost
             | Self::AddressTooLong
             | Self::ReadingOnly
+            | Self::SignedOut
+            | Self::NotOurForm
+            | Self::NotAllowed
+            | Self::VersionGone
+            | Self::TooLong
             | Self::Internal => None,
         }
     }
@@ -123,6 +147,11 @@ impl Refusal {
             }
             Self::AddressTooLong => ("地址太长", "请去掉多余的筛选条件。"),
             Self::ReadingOnly => ("这里只能读取", "请用 GET 请求。"),
+            Self::SignedOut => ("登录已过期", "请重新登录，再做一次；刚才的操作没有生效。"),
+            Self::NotOurForm => ("这个操作不是从本站页面发出的", "没有生效。请回到页面刷新后重试。"),
+            Self::NotAllowed => ("没有权限做这个操作", "没有生效。需要的话，请管理员授予相应的角色。"),
+            Self::VersionGone => ("页面上的内容已不在这里", "记录可能已被删除或被隔离，操作没有生效。请刷新后再看。"),
+            Self::TooLong => ("写得太长了", "没有保存。请缩短后再提交。"),
             Self::Internal => ("服务器没能读出记录", "记录本身没有丢失。请告诉管理员查看日志。"),
         };
         Said { what: what.to_owned(), next }
@@ -149,6 +178,18 @@ impl Refusal {
             ),
             Self::AddressTooLong => ("The address is too long", "Please leave out some filters."),
             Self::ReadingOnly => ("Only reading is possible here", "Please use GET."),
+            Self::SignedOut => ("You are signed out", "Please sign in and do it again; nothing was done."),
+            Self::NotOurForm => {
+                ("This did not come from a page of this hub", "Nothing was done. Please reload the page and try again.")
+            }
+            Self::NotAllowed => {
+                ("You may not do this", "Nothing was done. If you need to, ask the administrator for the role.")
+            }
+            Self::VersionGone => (
+                "What the page showed is not here any more",
+                "The record may have been erased or be held; nothing was done. Please reload the page.",
+            ),
+            Self::TooLong => ("That is too long", "Nothing was saved. Please make it shorter."),
             Self::Internal => (
                 "The hub could not read its records",
                 "No record is lost. Please tell the administrator to look in the log.",

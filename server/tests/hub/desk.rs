@@ -88,7 +88,9 @@ fn decision_on_a_record_that_moved_is_refused_and_a_comment_on_it_is_kept() {
     let looked_at = act(&world, COORDINATOR, visit, DeskKind::Approve, "可以");
     world.edit(&mut tablet, visit, "content", "改过了");
     world.meet(&mut tablet);
-    assert!(matches!(done(&mut world, &looked_at), Err(DeskError::Moved { record }) if record == visit));
+    assert!(
+        matches!(done(&mut world, &looked_at), Err(DeskError::Moved { record, news }) if record == visit && news.len() == 1)
+    );
     assert_eq!(row(&world, visit).review.status, ReviewStatus::Pending);
     done(&mut world, &DeskAct { kind: DeskKind::Comment, ..looked_at }).unwrap();
     world.meet(&mut tablet);

@@ -1,0 +1,299 @@
+//! What a coordinator does on a record's page: approve, return, reopen, comment, settle a conflict.
+//!
+//! Each form carries the version and the events its page showed. When the record moved meanwhile, a decision is not done: the
+//! page comes back with what is new marked, and with everything that was typed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+
+use qianmo_forms::Lang;
+use qianmo_protocol::ids::{ChangeHash, Code, DocId, LogbookName, StationCode};
+use qianmo_protocol::record::{FieldPath, RowKey};
+use qianmo_protocol::review::{REASONS_MAX, ReviewStatus};
+
+use super::account::{go_on, page_with};
+use super::form::Fields;
+use super::record::RecordPage;
+use super::words::Words;
+use super::{address, record_address};
+use crate::hub::{DeskAct, DeskError, DeskKind, DeskSettling};
+use crate::web::{Asked, Full, Refusal, Signed, Teller, WebState};
+
+/// What is done, as a form says it.
+const KINDS: [(&str, DeskKind); 4] = [
+    ("approve", DeskKind::Approve),
+    ("return", DeskKind::Return),
+    ("reopen", DeskKind::Reopen),
+    ("comment", DeskKind::Comment),
+];
+
+/// What a person can do on a record's page.
+pub(super) struct Panel {
+    pub(super) heads: String,
+    pub(super) seen: String,
+    /// Decisions that make sense in the record's state, with their words and class.
+    pub(super) decisions: Vec<(&'static str, &'static str, &'static str)>,
+    pub(super) reasons: Vec<Reason>,
+    pub(super) fields: Vec<Choice>,
+    pub(super) note: String,
+    pub(super) field_note: String,
+    /// What is wrong with what was sent.
+    pub(super) problem: Option<&'static str>,
+}
+
+pub(super) struct Reason {
+    pub(super) code: String,
+    pub(super) label: String,
+    pub(super) is_chosen: bool,
+}
+
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) label: String,
+    pub(super) is_chosen: bool,
+}
+
+/// What was typed, so that nothing of it is lost.
+#[derive(Debug, Default)]
+pub(super) struct Typed {
+    reasons: BTreeSet<String>,
+    field: String,
+    field_note: String,
+    note: String,
+    problem: Option<Problem>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Problem {
+    NoteMissing,
+    Moved,
+}
+
+impl Panel {
+    /// For whoever may do something here.
+    pub(super) fn new(full: &Full, signed: &Signed, teller: &Teller<'_>, lang: Lang, typed: &Typed) -> Option<Self> {
+        let row = &full.detail.row;
+        let station = station_of(&row.logbook);
+        let may_decide = signed.may_decide(station.as_ref());
+        if !may_decide && !signed.may_speak(station.as_ref()) {
+            return None;
+        }
+        let words = Words::of(lang);
+        let is_settled = matches!(row.review.status, ReviewStatus::Approved) && !row.review.changed_after_approval;
+        let mut decisions = Vec::new();
+        if may_decide {
+            if !is_settled {
+                decisions.push(("approve", words.approve, "primary"));
+            }
+            if row.review.status != ReviewStatus::Returned {
+                decisions.push(("return", words.return_it, "danger"));
+            }
+            if matches!(row.review.status, ReviewStatus::Approved | ReviewStatus::Returned) {
+                decisions.push(("reopen", words.reopen, ""));
+            }
+        }
+        let list = teller.mask().forms().lists().get("return_reason");
+        let reasons = list.into_iter().flat_map(|list| list.iter()).map(|choice| Reason {
+            code: choice.id.clone(),
+            label: choice.label.get(lang).to_owned(),
+            is_chosen: typed.reasons.contains(&choice.id),
+        });
+        let paths = row.view.fields.keys().map(|name| FieldPath::Field(name.clone()));
+        Some(Self {
+            heads: hex(row.heads.iter().map(ChangeHash::to_string)),
+            seen: hex(row.review.seen_now.iter().map(DocId::to_string)),
+            decisions,
+            reasons: if may_decide { reasons.collect() } else { Vec::new() },
+            fields: paths
+                .filter(|path| teller.field(path).is_some_and(|field| !field.hidden))
+                .map(|path| Choice {
+                    is_chosen: typed.field == path_word(&path),
+                    label: teller.label(&path, lang),
+                    value: path_word(&path),
+                })
+                .collect(),
+            note: typed.note.clone(),
+            field_note: typed.field_note.clone(),
+            problem: typed.problem.map(|problem| match problem {
+                Problem::NoteMissing => words.note_missing,
+                Problem::Moved => words.moved,
+            }),
+        })
+    }
+}
+
+/// Whose records a logbook holds.
+pub(super) fn station_of(logbook: &LogbookName) -> Option<StationCode> {
+    match logbook {
+        LogbookName::StationMonth(station, _) | LogbookName::StationDirectory(station) => Some(station.clone()),
+        LogbookName::OrgDirectory => None,
+    }
+}
+
+fn hex(ids: impl Iterator<Item = String>) -> String {
+    ids.collect::<Vec<_>>().join(",")
+}
+
+fn ids<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Refusal> {
+    text.split(',').filter(|part| !part.is_empty()).map(|part| read(part).ok_or(Refusal::VersionGone)).collect()
+}
+
+/// One act: a decision or a comment.
+pub(super) async fn act(
+    State(state): State<WebState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+    Form(pairs): Form<Vec<(String, String)>>,
+) -> Result<Response, Refusal> {
+    let lang = Asked::only(&uri, &["lang"])?.lang()?;
+    let known = ["csrf", "kind", "heads", "seen", "reason", "field", "field_note", "note"];
+    let fields = Fields::read(pairs, &known)?;
+    let signed = state.posted(&headers, Some(fields.text("csrf"))).await?;
+    if signed.must_change() {
+        return go_on(&address("/account", lang), None);
+    }
+    let record = DocId::from_hex(&id).ok_or(Refusal::NoRecord)?;
+    let kind = KINDS.iter().find(|(word, _)| *word == fields.text("kind")).map(|(_, kind)| *kind);
+    let kind = kind.ok_or_else(|| Refusal::parameter(crate::web::Fault::Value, "kind"))?;
+    let mut typed = Typed {
+        reasons: fields.all("reason").iter().cloned().collect(),
+        field: fields.text("field").to_owned(),
+        field_note: lines(fields.text("field_note")),
+        note: lines(fields.text("note")),
+        problem: None,
+    };
+    let act = DeskAct {
+        person: signed.person().clone(),
+        record,
+        kind,
+        heads: ids(fields.text("heads"), ChangeHash::from_hex)?,
+        seen: ids(fields.text("seen"), DocId::from_hex)?.into_iter().collect(),
+        reasons: reasons_of(kind, &typed)?,
+        field_notes: field_notes_of(&typed)?,
+        note: typed.note.clone(),
+    };
+    match state.tell(move |core, now| core.desk(now, &act)).await? {
+        Ok(_) => go_on(&format!("{}#reviews", record_address(&record, Some(fields.text("kind")), lang)), None),
+        Err(DeskError::NoteMissing) => {
+            typed.problem = Some(Problem::NoteMissing);
+            again(&state, &id, lang, &signed, &typed, &BTreeSet::new(), StatusCode::UNPROCESSABLE_ENTITY).await
+        }
+        Err(DeskError::Moved { news, .. }) => {
+            typed.problem = Some(Problem::Moved);
+            again(&state, &id, lang, &signed, &typed, &news, StatusCode::CONFLICT).await
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// A conflict is settled.
+pub(super) async fn settle(
+    State(state): State<WebState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+    Form(pairs): Form<Vec<(String, String)>>,
+) -> Result<Response, Refusal> {
+    let lang = Asked::only(&uri, &["lang"])?.lang()?;
+    let fields = Fields::read(pairs, &["csrf", "heads", "path", "keep"])?;
+    let signed = state.posted(&headers, Some(fields.text("csrf"))).await?;
+    if signed.must_change() {
+        return go_on(&address("/account", lang), None);
+    }
+    let record = DocId::from_hex(&id).ok_or(Refusal::NoRecord)?;
+    let settling = DeskSettling {
+        person: signed.person().clone(),
+        record,
+        heads: ids(fields.text("heads"), ChangeHash::from_hex)?,
+        path: path_of(fields.text("path")).ok_or(Refusal::VersionGone)?,
+        keep: ChangeHash::from_hex(fields.text("keep")).ok_or(Refusal::VersionGone)?,
+    };
+    match state.tell(move |core, now| core.settle_conflict(now, &settling)).await? {
+        Ok(()) => go_on(&record_address(&record, Some("settle"), lang), None),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+async fn again(
+    state: &WebState,
+    id: &str,
+    lang: Lang,
+    signed: &Signed,
+    typed: &Typed,
+    news: &BTreeSet<ChangeHash>,
+    status: StatusCode,
+) -> Result<Response, Refusal> {
+    let (full, names) = (state.full(id).await?, state.names().await?);
+    let page =
+        RecordPage::new(state, &names, lang, &full).of(state, signed, &full, &names, typed).with_news(&full, news);
+    Ok(page_with(status, super::html(&page)?))
+}
+
+/// A path as a form carries it.
+pub(super) fn path_word(path: &FieldPath) -> String {
+    match path {
+        FieldPath::Field(name) => name.clone(),
+        FieldPath::Row { repeat, row, name } => format!("{repeat}/{row}/{name}"),
+    }
+}
+
+fn path_of(text: &str) -> Option<FieldPath> {
+    let mut parts = text.split('/');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(name), None, None, None) if !name.is_empty() => Some(FieldPath::Field(name.to_owned())),
+        (Some(repeat), Some(row), Some(name), None) => {
+            Some(FieldPath::Row { repeat: repeat.to_owned(), row: RowKey::parse(row)?, name: name.to_owned() })
+        }
+        _ => None,
+    }
+}
+
+/// Browsers send lines with a carriage return.
+fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n").trim().to_owned()
+}
+
+fn reasons_of(kind: DeskKind, typed: &Typed) -> Result<BTreeSet<Code>, Refusal> {
+    if kind != DeskKind::Return {
+        return Ok(BTreeSet::new());
+    }
+    let wrong = || Refusal::parameter(crate::web::Fault::Value, "reason");
+    if typed.reasons.len() > REASONS_MAX {
+        return Err(wrong());
+    }
+    typed.reasons.iter().map(|reason| Code::new(reason).map_err(|_| wrong())).collect()
+}
+
+fn field_notes_of(typed: &Typed) -> Result<BTreeMap<FieldPath, String>, Refusal> {
+    if typed.field_note.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let path = path_of(&typed.field);
+    let path = path.ok_or_else(|| Refusal::parameter(crate::web::Fault::Value, "field"))?;
+    Ok(BTreeMap::from([(path, typed.field_note.clone())]))
+}
+
+fn refused(error: DeskError) -> Refusal {
+    match error {
+        DeskError::NoRecord { .. } => Refusal::NoRecord,
+        DeskError::Moved { .. } | DeskError::VersionGone { .. } | DeskError::NoConflict { .. } => Refusal::VersionGone,
+        DeskError::NoteMissing => Refusal::parameter(crate::web::Fault::Value, "note"),
+        DeskError::NotAllowed(failure) => {
+            tracing::info!(%failure, "an act at the desk was not allowed");
+            Refusal::NotAllowed
+        }
+        DeskError::NotWritable(error) => {
+            tracing::info!(%error, "an act at the desk could not be written");
+            Refusal::TooLong
+        }
+        DeskError::NotSaved(_) | DeskError::Hub(_) => {
+            tracing::error!(error = &error as &dyn core::error::Error, "an act at the desk could not be stored");
+            Refusal::Internal
+        }
+    }
+}

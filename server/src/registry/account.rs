@@ -1,0 +1,165 @@
+//! Accounts of the pages: who signs in, as which person. They are facts of the hub's own store, so that they are durable, in
+//! every backup and after every restore. Only a hash of a password is kept; it is made and compared elsewhere
+//! ([`crate::password`]), for that takes longer than the hub's thread may.
+
+use qianmo_protocol::control::Grant;
+use qianmo_protocol::ids::{Code, PersonCode};
+use qianmo_protocol::time::UnixMillis;
+use qianmo_protocol::wire::{DecodeError, Reader, Wire, Writer};
+
+use crate::hub::{HubCore, HubError};
+use crate::password::PasswordHash;
+
+/// Most accounts of a hub.
+pub const ACCOUNTS_MAX: usize = 1_000;
+/// The meta key of all accounts: there are few, and they change seldom.
+const ACCOUNTS_KEY: &[u8] = b"accounts";
+/// Most bytes of a hash as it is stored.
+const HASH_BYTES_MAX: usize = 256;
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// What its person types. Unique.
+    pub login: Code,
+    /// In whose name it acts.
+    pub person: PersonCode,
+    /// The hash of its password.
+    pub password: PasswordHash,
+    /// Whether a new password has to be chosen before anything else: somebody else knows this one.
+    pub must_change: bool,
+    /// Whether nobody may sign in with it.
+    pub is_closed: bool,
+    /// When it was made.
+    pub made: UnixMillis,
+    /// Sessions that began before are over: the password was changed, or its person signed out everywhere.
+    pub sessions_since: UnixMillis,
+}
+
+/// What an account may do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountStanding {
+    /// The account.
+    pub account: Account,
+    /// The rights of its person that were not ended.
+    pub grants: Vec<Grant>,
+}
+
+/// Why an account is not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The name is taken.
+    #[error("there is an account {login} already")]
+    Taken {
+        /// The name.
+        login: Code,
+    },
+    /// There is none of this name.
+    #[error("there is no account {login}")]
+    Unknown {
+        /// The name.
+        login: Code,
+    },
+    /// There are too many.
+    #[error("a hub has at most {ACCOUNTS_MAX} accounts; close those that are not used")]
+    TooMany,
+    /// A later version wrote them: nobody signs in, and nothing is written over them.
+    #[error("the accounts were written by a later version; update the hub")]
+    Unreadable(#[from] DecodeError),
+    /// The store failed.
+    #[error("the account could not be stored")]
+    Hub(#[from] HubError),
+}
+
+impl Wire for Account {
+    fn write(&self, writer: &mut Writer) {
+        writer.code(&self.login);
+        writer.code(&self.person);
+        writer.bytes(self.password.as_str().as_bytes());
+        writer.u8(u8::from(self.must_change));
+        writer.u8(u8::from(self.is_closed));
+        writer.i64(self.made.0);
+        writer.i64(self.sessions_since.0);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            login: reader.code("login")?,
+            person: reader.code("person")?,
+            password: PasswordHash::stored(reader.text("password", HASH_BYTES_MAX)?),
+            must_change: reader.flag("must change")?,
+            is_closed: reader.flag("closed")?,
+            made: UnixMillis(reader.i64("made")?),
+            sessions_since: UnixMillis(reader.i64("sessions since")?),
+        })
+    }
+}
+
+/// All accounts, as they are stored.
+#[derive(Debug, Default)]
+struct Accounts(Vec<Account>);
+
+impl Wire for Accounts {
+    fn write(&self, writer: &mut Writer) {
+        writer.list(&self.0, |writer, account| account.write(writer));
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(reader.list("accounts", ACCOUNTS_MAX, Account::read)?))
+    }
+}
+
+impl HubCore {
+    /// Every account, ascending by name.
+    ///
+    /// # Errors
+    /// [`AccountError`] when they cannot be read.
+    pub fn accounts(&self) -> Result<Vec<Account>, AccountError> {
+        let bytes = self.replica().meta(ACCOUNTS_KEY).map_err(HubError::from)?;
+        let Some(bytes) = bytes else { return Ok(Vec::new()) };
+        Ok(Accounts::decode(&bytes)?.0)
+    }
+
+    /// An account, and what its person may do now.
+    ///
+    /// # Errors
+    /// [`AccountError`] when they cannot be read.
+    pub fn account(&self, login: &Code) -> Result<Option<AccountStanding>, AccountError> {
+        let Some(account) = self.accounts()?.into_iter().find(|account| account.login == *login) else {
+            return Ok(None);
+        };
+        let fold = self.replica().control().fold();
+        let grants = fold.grants_of(&account.person).filter(|(hash, _)| !fold.is_cut(hash));
+        Ok(Some(AccountStanding { grants: grants.map(|(_, grant)| grant.clone()).collect(), account }))
+    }
+
+    /// Makes an account. It is durable when this returns.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub fn make_account(&mut self, account: Account) -> Result<(), AccountError> {
+        let mut accounts = self.accounts()?;
+        if accounts.iter().any(|known| known.login == account.login) {
+            return Err(AccountError::Taken { login: account.login });
+        }
+        if accounts.len() >= ACCOUNTS_MAX {
+            return Err(AccountError::TooMany);
+        }
+        accounts.push(account);
+        accounts.sort_by(|a, b| a.login.cmp(&b.login));
+        Ok(self.put_durable(ACCOUNTS_KEY, &Accounts(accounts).encode())?)
+    }
+
+    /// Changes an account. It is durable when this returns.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub fn change_account(&mut self, login: &Code, change: impl FnOnce(&mut Account)) -> Result<(), AccountError> {
+        let mut accounts = self.accounts()?;
+        let found = accounts.iter_mut().find(|account| account.login == *login);
+        let account = found.ok_or_else(|| AccountError::Unknown { login: login.clone() })?;
+        change(account);
+        account.login = login.clone();
+        Ok(self.put_durable(ACCOUNTS_KEY, &Accounts(accounts).encode())?)
+    }
+}
