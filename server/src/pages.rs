@@ -10,13 +10,14 @@
 //! list     the list's view         words    every word of the pages, in both languages
 //! record   one record's view       story    its history as sentences
 //! desk     acts on a record        account  signing in and out
-//! form     fields that were sent
+//! form     fields that were sent        nav      the links of every page
 //! ```
 
 mod account;
 mod desk;
 mod form;
 mod list;
+mod nav;
 mod record;
 mod story;
 mod words;
@@ -66,6 +67,10 @@ struct Chrome {
     signed: Option<Who>,
     /// Where to sign in and come back from.
     sign_in: String,
+    /// This page without a language.
+    here: String,
+    /// The links above.
+    bar: Vec<nav::Link>,
 }
 
 struct Who {
@@ -89,6 +94,8 @@ impl Chrome {
             home: address("/", lang),
             signed: None,
             sign_in: address(&format!("/sign-in?next={}", utf8_percent_encode(here, NON_ALPHANUMERIC)), lang),
+            here: here.to_owned(),
+            bar: Self::bar(here, lang, None),
         }
     }
 
@@ -96,7 +103,8 @@ impl Chrome {
     fn of(self, signed: &Signed, names: &Names) -> Self {
         let code = signed.person().as_str();
         let name = names.of(ReferenceKind::Person, code).unwrap_or(code).to_owned();
-        Self { signed: Some(Who { name, csrf: signed.csrf(), must_change: signed.must_change() }), ..self }
+        let bar = Self::bar(&self.here, self.lang, Some(signed));
+        Self { signed: Some(Who { name, csrf: signed.csrf(), must_change: signed.must_change() }), bar, ..self }
     }
 
     fn or(self, signed: Option<&Signed>, names: &Names) -> Self {
