@@ -18,6 +18,8 @@ mod office;
 mod pages;
 #[path = "read_side/projection.rs"]
 mod projection;
+#[path = "read_side/signed.rs"]
+mod signed;
 #[path = "read_side/unshown.rs"]
 mod unshown;
 #[path = "hub/world.rs"]

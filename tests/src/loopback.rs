@@ -81,7 +81,7 @@ pub(crate) async fn hub(folder: &Path, seed: u64) -> anyhow::Result<(ServerHandl
     config.web.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.limits.disk_reserve_bytes = 0;
     let organisation = config.organisation.name.clone();
-    let order = InitOrder { dir: config.data_dir.clone(), organisation, admin: Code::new("A01")? };
+    let order = InitOrder { dir: config.data_dir.clone(), organisation, admin: Code::new("A01")?, password: None };
     init(&order, wall_clock()?, StdRng::seed_from_u64(seed))?;
     let server = Server::bind(&config, StartOptions::default()).await?;
     let (handle, quic) = (server.handle(), server.quic_address());

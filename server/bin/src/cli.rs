@@ -2,6 +2,8 @@
 //!
 //! Global flags may stand before or after the command. A flag wins over its `QIANMO_…` variable, and that over the file.
 
+mod account;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use qianmo_server::config::{HostPort, LogFormat, LogLevel};
 
 use crate::lang::Lang;
+
+pub(crate) use account::{Account, AccountAct, AddAccount, NamedAccount};
 
 /// 阡陌管理端:接收平板的工作日志,落盘、备份、判断、展示
 /// The Qianmo hub: takes in what tablets wrote, keeps it, judges it, shows it
@@ -31,6 +35,7 @@ Examples 示例:
   qianmo-server init --data ./hub --name 样例区推广站 --advertise 192.0.2.7:4433
   qianmo-server serve --data ./hub                     运行;Ctrl-C 或 SIGTERM 正常停止 (stops cleanly)
   qianmo-server enroll --data ./hub --station ST01 --person P02
+  qianmo-server account add --data ./hub C01 --role coordinator --district
   qianmo-server devices --data ./hub                   谁登记了、什么时候来过 (who is enrolled, who came when)
   qianmo-server revoke 1f0c5a7be0d94c22 --reason lost --data ./hub
   qianmo-server backup --data ./hub --to /mnt/backup   运行中也可以 (also while it runs)
@@ -82,6 +87,7 @@ pub(crate) enum Command {
     /// 列出设备 List the devices
     Devices(Listing),
     Revoke(Revoke),
+    Account(Account),
     Confirm(Confirm),
     Release(Release),
     RequireVersion(RequireVersion),
@@ -639,6 +645,11 @@ mod tests {
             "qianmo-server enroll --station ST01 --person P02 --person P03 --role expert --district --valid-hours 2 --replaces a --no-qr",
             "qianmo-server devices --json",
             "qianmo-server revoke 1f0c5a7be0d94c22 --reason lost",
+            "qianmo-server account list --json",
+            "qianmo-server account add C01 --role coordinator --district",
+            "qianmo-server account add chen --person P02 --role coordinator --station ST01 --station ST02 --json",
+            "qianmo-server account reset C01",
+            "qianmo-server account close C01",
             "qianmo-server release",
             "qianmo-server release 3f0c5a7be0d94c22 --json",
             "qianmo-server release --device 1f0c5a7be0d94c22",
@@ -672,6 +683,10 @@ mod tests {
             "qianmo-server revoke",
             "qianmo-server revoke 1f0c5a7be0d94c22",
             "qianmo-server init --advertise hub",
+            "qianmo-server account",
+            "qianmo-server account add",
+            "qianmo-server account add C01 --district",
+            "qianmo-server account add C01 --role coordinator --district --station ST01",
             "qianmo-server release 3f0c5a7be0d94c22 --all-of 283",
             "qianmo-server release --device 1f0c5a7be0d94c22 --all-of 283",
             "qianmo-server release --all-of many",

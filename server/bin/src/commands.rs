@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides; it turns arguments into requests and answers into lines.
 
+pub(crate) mod account;
 pub(crate) mod bundle;
 pub(crate) mod devices;
 pub(crate) mod init;

@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::failure::{Exit, Failure};
-use crate::office::{PurgeAsked, VersionOrder};
+use crate::office::{AccountAsked, PurgeAsked, VersionOrder};
 
 /// The socket's name in the data folder.
 pub(crate) const SOCKET_FILE: &str = "admin.sock";
@@ -89,6 +89,8 @@ pub(crate) enum Request {
         /// Why, as a code.
         reason: u16,
     },
+    /// Accounts of the pages.
+    Account(AccountAsked),
     /// After a restore: a device is what it says it is; without one, all are.
     Confirm {
         /// Which.
@@ -387,6 +389,7 @@ mod tests {
                 | Request::Purge(_)
                 | Request::Erasures
                 | Request::RequireVersion { .. }
+                | Request::Account(_)
                 | Request::ImportBundle { .. }) => Ok(serde_json::to_value(other)?),
             }
         }

@@ -25,6 +25,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
+use zeroize::Zeroizing;
+
 use qianmo_server::config::{LogConfig, LogFormat, LogLevel};
 
 use crate::cli::{Common, Demo};
@@ -132,7 +134,8 @@ async fn show(place: &Place, args: &Demo, lang: Lang) -> Result<(), Failure> {
     let mut scene = Scene::set(hub, place.path(), &steps).await?;
     let report = scene.play(&sample, place.path(), &steps).await?;
     steps.bar.finish_and_clear();
-    tell(&scene, &report, place, args, lang)?;
+    let accounts = scene.hub.accounts(COORDINATOR).await?;
+    tell(&scene, &report, place, args, &accounts, lang)?;
     if !args.once {
         stay(&mut scene, lang).await?;
     }
@@ -146,7 +149,14 @@ async fn show(place: &Place, args: &Demo, lang: Lang) -> Result<(), Failure> {
     Err(Failure::new(Exit::NotHeld, report.not_held().join("; "), BROKEN))
 }
 
-fn tell(scene: &Scene, report: &Report, place: &Place, args: &Demo, lang: Lang) -> Result<(), Failure> {
+fn tell(
+    scene: &Scene,
+    report: &Report,
+    place: &Place,
+    args: &Demo,
+    accounts: &[(String, Zeroizing<String>)],
+    lang: Lang,
+) -> Result<(), Failure> {
     line(report.render(lang))?;
     if args.once {
         return Ok(());
@@ -154,6 +164,9 @@ fn tell(scene: &Scene, report: &Report, place: &Place, args: &Demo, lang: Lang) 
     line("")?;
     let web = scene.hub.web();
     line(format!("{}: http://{web}/", lang.label("记录", "records")))?;
+    for (login, password) in accounts {
+        line(format!("{}: http://{web}/sign-in  {login} / {}", lang.label("登录审核", "sign in"), password.as_str()))?;
+    }
     line(format!("{}: http://{web}/?conflicts=true", lang.label("冲突", "conflicts")))?;
     line(format!("{}: http://{web}/api/v1/records", lang.label("同样内容的 JSON", "the same as JSON")))?;
     line(format!("{}: UDP {}", lang.label("平板连接", "tablets"), scene.hub.quic()))?;

@@ -73,6 +73,7 @@ fn run(cli: Cli, lang: Lang) -> Result<(), Failure> {
         Command::Enroll(args) => commands::devices::enroll(&common, args, lang),
         Command::Devices(args) => commands::devices::list(&common, &args, lang),
         Command::Revoke(args) => commands::devices::revoke(&common, args, lang),
+        Command::Account(args) => commands::account::run(&common, args, lang),
         Command::Confirm(args) => commands::devices::confirm(&common, args, lang),
         Command::Bundle(args) => commands::bundle::run(&common, &args, lang),
         Command::Purge(args) => commands::purge::run(&common, &args, lang),

@@ -6,6 +6,7 @@
 //!
 //! [`Failure`], with the exit code and what to do next.
 
+mod account;
 mod answers;
 mod bundle;
 mod held;
@@ -39,6 +40,7 @@ use crate::control_socket::{self, Desk, Request, TicketOrder as Order};
 use crate::failure::{Exit, Failure, OrFail as _};
 use crate::settings;
 
+pub(crate) use account::{AccountAnswer, AccountAsked, Right};
 pub(crate) use bundle::ImportAnswer;
 pub(crate) use purge::{ErasuresAnswer, PurgeAnswer, PurgeAsked};
 pub(crate) use versions::{VersionAnswer, VersionOrder};
@@ -149,6 +151,7 @@ enum Deed {
     Enroll(Order),
     Devices,
     Revoke { device: String, reason: u16 },
+    Account(AccountAsked),
     Confirm { device: Option<String> },
     Held,
     Release { id: Option<String>, device: Option<String>, code: Option<u16> },
@@ -164,6 +167,7 @@ impl Job {
             Request::Enroll(order) => Self::OnCore(Deed::Enroll(order)),
             Request::Devices => Self::OnCore(Deed::Devices),
             Request::Revoke { device, reason } => Self::OnCore(Deed::Revoke { device, reason }),
+            Request::Account(asked) => Self::OnCore(Deed::Account(asked)),
             Request::Confirm { device } => Self::OnCore(Deed::Confirm { device }),
             Request::Held => Self::OnCore(Deed::Held),
             Request::Release { id, device, code } => Self::OnCore(Deed::Release { id, device, code }),
@@ -336,6 +340,7 @@ fn carry_out(core: &mut HubCore, now: UnixMillis, addresses: &[Address], deed: D
             core.revoke(now, &device_id(&device)?, reason).map_err(registry_refused)?;
             to_value(&device)
         }
+        Deed::Account(asked) => to_value(&account::carry_out(core, now, asked)?),
         Deed::Confirm { device: Some(device) } => {
             core.confirm(now, &device_id(&device)?).map_err(registry_refused)?;
             to_value(&device)

@@ -182,6 +182,50 @@ fn version_is_required_shown_and_ended_beside_a_running_hub_and_without_one() {
 }
 
 #[test]
+fn accounts_are_made_reset_closed_and_listed_beside_a_running_hub_and_without_one() {
+    let place = Place::new();
+    let said = place.init();
+    assert!(said.contains("the pages' administrator: A01 / "), "{said}");
+    for (serving, login) in [(None, "C01"), (Some(place.serve()), "C02")] {
+        let made = place.json(&["account", "add", login, "--role", "coordinator", "--district", "--json"]);
+        assert_eq!((&made["login"], &made["must_change"]), (&login.into(), &true.into()));
+        assert_eq!(made["rights"], serde_json::json!([{ "role": "coordinator", "stations": [] }]));
+        assert_eq!(made["password"].as_str().unwrap().len(), 19, "{made}");
+        let (code, said) = place.fails(&["account", "add", login]);
+        assert!(code == 5 && said.contains("there is an account") && said.contains("account reset"), "{said}");
+        let (code, said) = place.fails(&["account", "add", "C09", "--role", "viewer"]);
+        assert!(code == 2 && said.contains("no scope is given"), "{said}");
+        let (code, said) = place.fails(&["account", "reset", "C09"]);
+        assert!(code == 5 && said.contains("there is no account C09"), "{said}");
+        let closed = place.json(&["account", "close", login, "--json"]);
+        assert_eq!(closed["closed"], true);
+        let reset = place.json(&["account", "reset", login, "--json"]);
+        assert_eq!((&reset["closed"], &reset["must_change"]), (&false.into(), &true.into()));
+        assert_ne!(reset["password"], made["password"]);
+        if let Some(serving) = serving {
+            let log = serving.terminate();
+            assert!(!log.contains("ERROR") && !log.contains(made["password"].as_str().unwrap()), "{log}");
+        }
+    }
+    let bare = place.done(&["account", "add", "P07", "--person", "P08"]);
+    assert!(bare.contains("account: P07 (none (reads only))") && bare.contains("no grant yet"), "{bare}");
+    let listed = place.done(&["account", "list"]);
+    assert!(listed.contains("admin (district)") && listed.contains("password to be changed"), "{listed}");
+
+    let to = place.root.path().join("backup");
+    place.done(&["backup", "--to", to.to_str().unwrap()]);
+    let restored = Place { root: tempfile::tempdir().unwrap() };
+    restored.done(&["restore", "--from", to.to_str().unwrap()]);
+    let logins = |place: &Place| {
+        let accounts = place.json(&["account", "list", "--json"]);
+        let logins = accounts.as_array().unwrap().iter().map(|one| one["login"].as_str().unwrap().to_owned());
+        logins.collect::<Vec<_>>()
+    };
+    assert_eq!(logins(&place), ["A01", "C01", "C02", "P07"]);
+    assert_eq!(logins(&restored), logins(&place));
+}
+
+#[test]
 fn backup_of_a_running_hub_verifies_and_restores_into_a_new_epoch() {
     let place = Place::new();
     place.init();

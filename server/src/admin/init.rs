@@ -12,6 +12,8 @@ use super::folder::Mark;
 use super::{Folder, FolderError, HubKeyFiles, KeyError};
 use crate::authority::{Authority, AuthorityError};
 use crate::hub::{ClockCheck, Founding, HubCore, HubError, HubLimits, HubOpenError, HubSetup};
+use crate::password::PasswordHash;
+use crate::registry::{Account, AccountError};
 
 /// What is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +22,10 @@ pub struct InitOrder {
     pub dir: PathBuf,
     /// What the organisation calls itself.
     pub organisation: String,
-    /// The administrator's code.
+    /// The administrator's code; it is the name of the first account of the pages, too.
     pub admin: PersonCode,
+    /// The hash of that account's password; without it there is no account yet.
+    pub password: Option<PasswordHash>,
 }
 
 /// What was made.
@@ -50,6 +54,9 @@ pub enum InitError {
     /// The store could not be made.
     #[error("the hub's store could not be made")]
     Disk(#[from] DiskOpenError),
+    /// The first account could not be made.
+    #[error("the first account could not be made")]
+    Account(#[from] AccountError),
     /// The first entries could not be written.
     #[error("the hub could not be founded")]
     Hub(#[from] HubOpenError),
@@ -83,7 +90,10 @@ pub fn init(order: &InitOrder, now: UnixMillis, mut rng: StdRng) -> Result<InitR
     let founding = Founding { authority: authority.signing_key(), admin: order.admin.clone() };
     let disk = RealDisk::open(folder.log())?;
     // The index is not kept: the first start makes it from the log.
-    let core = HubCore::found(Box::new(disk), Box::new(MemoryIndex::new()), setup, &founding, now)?;
+    let mut core = HubCore::found(Box::new(disk), Box::new(MemoryIndex::new()), setup, &founding, now)?;
+    if let Some(password) = order.password.clone() {
+        core.make_account(now, Account::fresh(order.admin.clone(), order.admin.clone(), password, now), None)?;
+    }
     let (hub, end) = (core.hub(), core.replica().durable_commit().0);
     core.close()?;
     folder.note_log_end(end)?;

@@ -9,6 +9,7 @@ use qianmo_protocol::wire::{DecodeError, Reader, Wire, Writer};
 
 use crate::hub::{HubCore, HubError};
 use crate::password::PasswordHash;
+use crate::registry::TicketGrant;
 
 /// Most accounts of a hub.
 pub const ACCOUNTS_MAX: usize = 1_000;
@@ -109,6 +110,28 @@ impl Wire for Accounts {
     }
 }
 
+impl Account {
+    /// A new one, whose password somebody else knows.
+    #[must_use]
+    pub const fn fresh(login: Code, person: PersonCode, password: PasswordHash, now: UnixMillis) -> Self {
+        Self { login, person, password, must_change: true, is_closed: false, made: now, sessions_since: now }
+    }
+
+    /// Gives it a password that somebody else knows, ends its sessions, and opens it if it was closed.
+    pub fn reset(&mut self, password: PasswordHash, now: UnixMillis) {
+        self.password = password;
+        self.must_change = true;
+        self.is_closed = false;
+        self.sessions_since = now;
+    }
+
+    /// Closes it, and ends its sessions.
+    pub const fn close(&mut self, now: UnixMillis) {
+        self.is_closed = true;
+        self.sessions_since = now;
+    }
+}
+
 impl HubCore {
     /// Every account, ascending by name.
     ///
@@ -133,17 +156,27 @@ impl HubCore {
         Ok(Some(AccountStanding { grants: grants.map(|(_, grant)| grant.clone()).collect(), account }))
     }
 
-    /// Makes an account. It is durable when this returns.
+    /// Makes an account, and grants its person a right with it. Both are durable when this returns.
     ///
     /// # Errors
     /// [`AccountError`].
-    pub fn make_account(&mut self, account: Account) -> Result<(), AccountError> {
+    pub fn make_account(
+        &mut self,
+        now: UnixMillis,
+        account: Account,
+        grant: Option<&TicketGrant>,
+    ) -> Result<(), AccountError> {
         let mut accounts = self.accounts()?;
         if accounts.iter().any(|known| known.login == account.login) {
             return Err(AccountError::Taken { login: account.login });
         }
         if accounts.len() >= ACCOUNTS_MAX {
             return Err(AccountError::TooMany);
+        }
+        // The right first: when a crash comes between, asking once more makes the account and grants nothing twice.
+        if let Some(grant) = grant {
+            let missing = self.missing_grants(core::slice::from_ref(&account.person), grant);
+            self.decide(now, missing)?;
         }
         accounts.push(account);
         accounts.sort_by(|a, b| a.login.cmp(&b.login));

@@ -14,10 +14,8 @@ use rand::rngs::StdRng;
 use crate::world::NOW;
 
 fn make(dir: &Path) {
-    let order =
-        InitOrder {
-            dir: dir.to_owned(), organisation: "样例区推广站".to_owned(), admin: Code::new("ADMIN").unwrap()
-        };
+    let admin = Code::new("ADMIN").unwrap();
+    let order = InitOrder { dir: dir.to_owned(), organisation: "样例区推广站".to_owned(), admin, password: None };
     init(&order, UnixMillis(NOW), StdRng::seed_from_u64(1)).unwrap();
 }
 
@@ -40,7 +38,7 @@ fn founded_hub_opens_again_and_is_never_founded_twice() {
     let again = opened(&dir);
     assert_eq!(again.core.replica().control().len(), control);
     again.core.close().unwrap();
-    let order = InitOrder { dir, organisation: "别家".to_owned(), admin: Code::new("X").unwrap() };
+    let order = InitOrder { dir, organisation: "别家".to_owned(), admin: Code::new("X").unwrap(), password: None };
     let refused = init(&order, UnixMillis(NOW), StdRng::seed_from_u64(3));
     assert!(matches!(refused, Err(InitError::Folder(FolderError::NotEmpty { .. }))));
 }

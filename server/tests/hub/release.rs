@@ -377,7 +377,12 @@ fn bundle_to_a_restored_hub_shows_what_its_predecessor_signed_for() {
 
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("hub");
-    let order = InitOrder { dir: dir.clone(), organisation: "样例".to_owned(), admin: Code::new("ADMIN").unwrap() };
+    let order = InitOrder {
+        dir: dir.clone(),
+        organisation: "样例".to_owned(),
+        admin: Code::new("ADMIN").unwrap(),
+        password: None,
+    };
     init(&order, now, rand::SeedableRng::seed_from_u64(1)).unwrap();
     let keys = HubKeyFiles::load(&Folder::new(&dir).keys()).unwrap();
     let to = BundleFor::Hub(hub);

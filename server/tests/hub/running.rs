@@ -13,8 +13,12 @@ use rand::rngs::StdRng;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn config(dir: &Path) -> ServerConfig {
-    let order =
-        InitOrder { dir: dir.to_owned(), organisation: "<b>样例</b>".to_owned(), admin: Code::new("ADMIN").unwrap() };
+    let order = InitOrder {
+        dir: dir.to_owned(),
+        organisation: "<b>样例</b>".to_owned(),
+        admin: Code::new("ADMIN").unwrap(),
+        password: None,
+    };
     init(&order, wall_clock(), StdRng::seed_from_u64(1)).unwrap();
     let mut config = ServerConfig { data_dir: dir.to_owned(), ..ServerConfig::default() };
     config.quic.listen = "127.0.0.1:0".parse().unwrap();

@@ -173,7 +173,8 @@ impl World {
     pub(crate) fn of_folder(dir: &Path, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let admin = Code::new("ADMIN").unwrap();
-        let order = InitOrder { dir: dir.to_owned(), organisation: "样例区推广站".to_owned(), admin };
+        let order =
+            InitOrder { dir: dir.to_owned(), organisation: "样例区推广站".to_owned(), admin, password: None };
         init(&order, UnixMillis(NOW), StdRng::seed_from_u64(rng.next_u64())).unwrap();
         let keys = dir.join("keys");
         let der = std::fs::read(keys.join("authority.key")).unwrap();

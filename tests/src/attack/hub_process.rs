@@ -222,7 +222,7 @@ async fn bind(folder: &Path) -> anyhow::Result<(Server, ServerConfig)> {
     // One honest tablet stands for many here: it syncs far more often than one may.
     config.limits.sessions_per_device_per_minute_max = 100_000;
     let organisation = config.organisation.name.clone();
-    let order = InitOrder { dir: config.data_dir.clone(), organisation, admin: Code::new("A01")? };
+    let order = InitOrder { dir: config.data_dir.clone(), organisation, admin: Code::new("A01")?, password: None };
     init(&order, wall_clock()?, StdRng::seed_from_u64(20_260_417))?;
     Ok((Server::bind(&config, StartOptions::default()).await?, config))
 }

@@ -9,7 +9,10 @@ use qianmo_server::server::wall_clock;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use zeroize::Zeroizing;
+
 use crate::cli::{Common, Init};
+use crate::commands::account::fresh_password;
 use crate::failure::{Exit, Failure, OrFail as _};
 use crate::lang::Lang;
 use crate::screen::line;
@@ -29,26 +32,32 @@ pub(crate) fn run(common: &Common, args: &Init, lang: Lang) -> Result<(), Failur
             "give it the name people know: qianmo-server init --name 样例区推广站, or organisation.name in the configuration",
         ));
     }
-    make(&config, &args.admin)?;
+    let password = make(&config, &args.admin)?;
     let file = match settings::file(common) {
         Some(named) => named,
         None => write_config(&config)?,
     };
-    say_next(&config, &file, common.config.is_some(), lang)
+    say_next(&config, &file, common.config.is_some(), (&args.admin, &password), lang)
 }
 
-/// Makes the organisation that a configuration describes.
+/// Makes the organisation that a configuration describes. Answers the password of the administrator's account.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn make(config: &ServerConfig, administrator: &str) -> Result<(), Failure> {
+pub(crate) fn make(config: &ServerConfig, administrator: &str) -> Result<Zeroizing<String>, Failure> {
     let admin_code = Code::new(administrator).or_fail(
         Exit::Usage,
         format!("{administrator:?} is no person code"),
         "use a code such as A01, never a name: it is written into permanent logs",
     )?;
     let dir = config.data_dir.clone();
-    let order = InitOrder { dir: dir.clone(), organisation: config.organisation.name.clone(), admin: admin_code };
+    let (password, hash) = fresh_password()?;
+    let order = InitOrder {
+        dir: dir.clone(),
+        organisation: config.organisation.name.clone(),
+        admin: admin_code,
+        password: Some(hash),
+    };
     admin::init(&order, wall_clock(), StdRng::from_os_rng()).map_err(|error| {
         let (exit, next) = match &error {
             InitError::Folder(FolderError::NotEmpty { .. }) => {
@@ -57,14 +66,16 @@ pub(crate) fn make(config: &ServerConfig, administrator: &str) -> Result<(), Fai
             InitError::Folder(_) => {
                 (Exit::Failed, "choose a folder you may write with --data, or run it as the user qianmo")
             }
-            InitError::Authority(_) | InitError::Keys(_) | InitError::Disk(_) | InitError::Hub(_) => {
-                (Exit::Failed, "empty the folder and try again")
-            }
+            InitError::Authority(_)
+            | InitError::Keys(_)
+            | InitError::Disk(_)
+            | InitError::Account(_)
+            | InitError::Hub(_) => (Exit::Failed, "empty the folder and try again"),
         };
         let what = format!("no organisation was made in {}", dir.display());
         Failure { exit, error: anyhow::Error::new(error).context(what), next: next.to_owned() }
     })?;
-    Ok(())
+    Ok(password)
 }
 
 /// Writes the configuration beside the data, so that every later command needs only `--data`.
@@ -81,12 +92,20 @@ pub(crate) fn write_config(config: &ServerConfig) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-fn say_next(config: &ServerConfig, file: &Path, is_named: bool, lang: Lang) -> Result<(), Failure> {
+fn say_next(
+    config: &ServerConfig,
+    file: &Path,
+    is_named: bool,
+    (login, password): (&str, &str),
+    lang: Lang,
+) -> Result<(), Failure> {
     let data = config.data_dir.display();
     let name = &config.organisation.name;
     let flag = if is_named { format!("--config {}", file.display()) } else { format!("--data {data}") };
     line(format!("{}: {name} ({data})", lang.label("已建立", "made")))?;
     line(format!("{}: {}", lang.label("配置文件", "configuration"), file.display()))?;
+    let once = lang.say("只显示这一次,第一次登录时要改", "shown this once, changed at the first sign-in");
+    line(format!("{}: {login} / {password}  ({once})", lang.label("页面的管理员账号", "the pages' administrator")))?;
     line("")?;
     line(format!("{}:", lang.label("下一步", "next")))?;
     if config.quic.ticket_addresses().is_empty() {
@@ -101,5 +120,7 @@ fn say_next(config: &ServerConfig, file: &Path, is_named: bool, lang: Lang) -> R
     line(format!("  2. {}: qianmo-server serve {flag}", lang.label("运行", "run")))?;
     let tablet = lang.label("给平板开票", "make a ticket for a tablet");
     line(format!("  3. {tablet}: qianmo-server enroll {flag} --station ST01 --person P01"))?;
+    let coordinator = lang.label("给协调员开账号", "make an account for a coordinator");
+    line(format!("  4. {coordinator}: qianmo-server account add {flag} C01 --role coordinator --district"))?;
     Ok(())
 }

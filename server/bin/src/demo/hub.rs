@@ -9,15 +9,18 @@ use anyhow::Context as _;
 use qianmo_forms::{FormKind, FormSet};
 use qianmo_server::config::ServerConfig;
 use qianmo_server::hub::HubCore;
+use qianmo_server::protocol::ids::Code;
 use qianmo_server::server::{RunError, Server, ServerHandle, StartOptions};
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
+use crate::commands::account::fresh_password;
 use crate::commands::{init, serve};
 use crate::control_socket::{Desk as _, Request, TicketOrder};
 use crate::demo::report::ReplicaState;
-use crate::failure::{Exit, Failure};
-use crate::office::{BackupAnswer, LiveDesk, TicketAnswer};
+use crate::failure::{Exit, Failure, OrFail as _};
+use crate::office::{AccountAsked, BackupAnswer, LiveDesk, TicketAnswer};
 
 /// The organisation's name; fictional.
 const ORGANISATION: &str = "样例区农业技术推广站";
@@ -34,6 +37,7 @@ pub(crate) struct DemoHub {
     commands: JoinHandle<()>,
     quic: SocketAddr,
     web: SocketAddr,
+    password: Zeroizing<String>,
 }
 
 impl DemoHub {
@@ -48,7 +52,7 @@ impl DemoHub {
         config.web.listen = web.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         // A demo must not fail on a small disk, and keeps nothing that matters.
         config.limits.disk_reserve_bytes = 0;
-        init::make(&config, ADMINISTRATOR)?;
+        let password = init::make(&config, ADMINISTRATOR)?;
         let server = Server::bind(&config, StartOptions::default()).await;
         let server = server.map_err(|error| serve::bind_failed(error, folder))?;
         let (handle, quic, web) = (server.handle(), server.quic_address(), server.web_address());
@@ -58,7 +62,7 @@ impl DemoHub {
         let socket = serve::control_socket(folder)?;
         let desk = Arc::new(LiveDesk::new(handle.clone(), Some(file)));
         let commands = tokio::spawn(socket.run(Arc::clone(&desk), handle.stopping()));
-        Ok(Self { handle, desk, running: tokio::spawn(server.run()), commands, quic, web })
+        Ok(Self { handle, desk, running: tokio::spawn(server.run()), commands, quic, web, password })
     }
 
     /// Where tablets connect.
@@ -69,6 +73,28 @@ impl DemoHub {
     /// Where the pages are.
     pub(crate) const fn web(&self) -> SocketAddr {
         self.web
+    }
+
+    /// Accounts to sign in with at once, by name: a coordinator's, and the administrator's.
+    pub(crate) async fn accounts(&self, coordinator: &str) -> Result<Vec<(String, Zeroizing<String>)>, Failure> {
+        let admin = ADMINISTRATOR.to_owned();
+        let (password, hash) = fresh_password()?;
+        let asked = AccountAsked::Add {
+            login: coordinator.to_owned(),
+            person: coordinator.to_owned(),
+            right: None,
+            hash: hash.as_str().to_owned(),
+        };
+        self.desk.carry_out(Request::Account(asked)).await?;
+        for login in [coordinator, ADMINISTRATOR] {
+            let login = Code::new(login).or_fail(Exit::Failed, "an account's name is no code", "")?;
+            // Nobody has to change a password of a demo.
+            let changed =
+                self.handle.hub().run(move |core, _| core.change_account(&login, |one| one.must_change = false));
+            let changed = changed.await.or_fail(Exit::Failed, "the hub has stopped", "")?;
+            changed.or_fail(Exit::Failed, "an account cannot be changed", "")?;
+        }
+        Ok(vec![(coordinator.to_owned(), password), (admin, self.password.clone())])
     }
 
     /// Makes a ticket, as `enroll` does.
