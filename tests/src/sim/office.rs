@@ -71,6 +71,8 @@ pub struct Office {
     pub restores: usize,
     /// Devices that may read, by what was decided: everything, or one station. Told to nobody, read by a checker.
     readers: BTreeMap<DeviceId, BTreeSet<Code>>,
+    /// What persons may read if an enrolment that failed lasted after all.
+    half_granted: BTreeMap<Code, Vec<BTreeSet<Code>>>,
     /// Devices that nobody has confirmed since the restore.
     pub unconfirmed: BTreeSet<DeviceId>,
     is_reboot_planned: bool,
@@ -113,6 +115,7 @@ impl Office {
             last_heard: Vec::new(),
             restores: 0,
             readers: BTreeMap::new(),
+            half_granted: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
             is_reboot_planned: false,
         }
@@ -208,12 +211,17 @@ impl World<'_> {
             .ok()
             .and_then(|ticket| core.enrol(now, &ask(ticket.token)).ok())
             .and_then(Result::ok);
+        let readable = if is_coordinator { BTreeSet::new() } else { BTreeSet::from([station.clone()]) };
         let Some(enrolled) = enrolled else {
-            // Its store failed under it.
+            // Its store failed under it; the grant may have lasted, and then counts for whoever enrols in this name later.
+            self.office.half_granted.entry(person).or_default().push(readable);
             self.with_hub(|core| core.handle_some(now, Vec::new()));
             return;
         };
-        let readable = if is_coordinator { BTreeSet::new() } else { BTreeSet::from([station.clone()]) };
+        let earlier = self.office.half_granted.get(&person).into_iter().flatten();
+        let all: Vec<&BTreeSet<Code>> = earlier.chain([&readable]).collect();
+        let is_all = all.iter().any(|stations| stations.is_empty());
+        let readable = if is_all { BTreeSet::new() } else { all.into_iter().flatten().cloned().collect() };
         self.office.allow(enrolled.device, readable);
         let who = qianmo_client_core::simulation::Who {
             key: device,
