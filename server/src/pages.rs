@@ -231,12 +231,7 @@ async fn index(State(state): State<WebState>, headers: HeaderMap, uri: Uri) -> R
     let wanted = filter.clone();
     let names = state.names().await?;
     let read = state.read(move |reader| {
-        Ok(list::Found {
-            names,
-            counts: reader.counts(&wanted)?,
-            places: reader.places()?,
-            page: reader.newest(&wanted, after, PAGE_RECORDS)?,
-        })
+        Ok(list::Found { names, places: reader.places()?, listed: reader.list(&wanted, after, PAGE_RECORDS)? })
     });
     let found = read.await?;
     rendered(&list::ListView::new(&state, lang, filter, after, found, signed.as_ref()))

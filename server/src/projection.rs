@@ -25,11 +25,13 @@
 //! [`ProjectionError`]. A failure while the hub runs is logged; the model then stands still, `/healthz` says so, and the
 //! next start builds it anew.
 
+mod lists;
 mod mask;
 mod names;
 mod query;
 mod report;
 mod row;
+mod tally;
 mod words;
 
 use std::collections::BTreeSet;
@@ -47,17 +49,19 @@ use crate::hub::{HubCore, RoundFollower};
 
 use row::Written;
 
+pub use lists::Listed;
 pub(crate) use mask::HIDDEN;
 pub use mask::{Mask, Personal};
 pub use names::Names;
-pub use query::{Counts, Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Places, Reader};
+pub use query::{Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Reader};
 pub use report::Report;
 pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, UNREADABLE, state_label, state_word};
 pub(crate) use row::{conflict_word, scalar_json};
+pub use tally::{Counts, Places};
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 7;
+const SCHEMA_VERSION: i32 = 8;
 /// Which program built a model, in the database's own field for it. Another version may read records that the one before it
 /// could not: the model is made anew then.
 const BUILT_BY: i32 = {
@@ -70,15 +74,22 @@ const BUILT_BY: i32 = {
     }
     sum
 };
+/// SQLite's cache of one reader: a negative number is KiB.
+const READER_CACHE_KIB: i32 = -65_536;
+/// Statements a reader keeps prepared: lists make one for each set of filters.
+const STATEMENTS_KEPT: usize = 128;
 /// Records written in one transaction when the model is built anew.
 const REBUILD_BATCH: usize = 500;
 
-const SCHEMA: &str = "
+const CURSOR_SCHEMA: &str = "
 CREATE TABLE cursor (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     epoch BLOB NOT NULL,
     position INTEGER NOT NULL
 );
+";
+
+const RECORD_SCHEMA: &str = "
 CREATE TABLE record (
     number INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE,
@@ -103,10 +114,7 @@ CREATE TABLE record (
     checksum BLOB NOT NULL
 );
 CREATE INDEX record_feed ON record (touched, id);
-CREATE INDEX record_newest ON record (gone, registry, created_at DESC, id DESC);
-CREATE INDEX record_counts ON record (gone, registry, state, changed_after_approval, conflicts, station, month, form);
-CREATE INDEX record_form ON record (form, touched);
-CREATE INDEX record_place ON record (gone, station, month, created_at DESC, id DESC);
+CREATE INDEX record_directory ON record (form, touched);
 ";
 
 /// What can be searched, by the record's number. Erased words leave its pages at once.
@@ -177,8 +185,8 @@ impl Projection {
     /// [`ProjectionError`].
     pub fn in_memory(forms: Arc<FormSet>) -> Result<Self, ProjectionError> {
         let connection = Connection::open_in_memory()?;
-        connection.execute_batch(SCHEMA)?;
-        connection.execute_batch(SEARCH_SCHEMA)?;
+        connection.execute_batch(CURSOR_SCHEMA)?;
+        create_records(&connection)?;
         Ok(Self { connection, forms, must_wipe: false })
     }
 
@@ -192,8 +200,8 @@ impl Projection {
         let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version == 0 {
             connection.execute_batch("BEGIN IMMEDIATE")?;
-            connection.execute_batch(SCHEMA)?;
-            connection.execute_batch(SEARCH_SCHEMA)?;
+            connection.execute_batch(CURSOR_SCHEMA)?;
+            create_records(&connection)?;
             connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
             connection.pragma_update(None, "application_id", BUILT_BY)?;
             connection.execute_batch("COMMIT")?;
@@ -204,7 +212,11 @@ impl Projection {
         }
         make_private(path);
         let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        if verdict != "ok" || !row::are_sound(&connection)? || !is_search_sound(&connection) {
+        if verdict != "ok"
+            || !row::are_sound(&connection)?
+            || !tally::is_sound(&connection)?
+            || !is_search_sound(&connection)
+        {
             return Err(rusqlite::Error::InvalidQuery);
         }
         Ok(connection)
@@ -241,9 +253,11 @@ impl Projection {
     /// [`ProjectionError`].
     pub fn rebuild(&mut self, replica: &Replica, position: Position) -> Result<(), ProjectionError> {
         let started = std::time::Instant::now();
-        // Taking words out one record at a time costs far more than a new index.
-        let empty = "DELETE FROM cursor; DROP TABLE search; DELETE FROM record;";
-        self.connection.execute_batch(&format!("BEGIN; {empty} {SEARCH_SCHEMA} COMMIT"))?;
+        // Taking words out and counting down one record at a time costs far more than new tables.
+        let transaction = self.connection.transaction()?;
+        transaction.execute_batch("DELETE FROM cursor; DROP TABLE search; DROP TABLE record; DROP TABLE tally;")?;
+        create_records(&transaction)?;
+        transaction.commit()?;
         self.must_wipe = true;
         let all = replica.all_records()?;
         for chunk in all.chunks(REBUILD_BATCH) {
@@ -382,6 +396,13 @@ impl RoundFollower for Projector {
     }
 }
 
+/// Makes the tables that hold records and what follows from them.
+fn create_records(connection: &Connection) -> Result<(), rusqlite::Error> {
+    [RECORD_SCHEMA, lists::SCHEMA, tally::SCHEMA, SEARCH_SCHEMA]
+        .into_iter()
+        .try_for_each(|schema| connection.execute_batch(schema))
+}
+
 /// Whether the search index agrees with itself.
 fn is_search_sound(connection: &Connection) -> bool {
     connection.execute("INSERT INTO search (search) VALUES ('integrity-check')", []).is_ok()
@@ -392,6 +413,9 @@ fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    // The indexes of lists stay in memory.
+    connection.pragma_update(None, "cache_size", READER_CACHE_KIB)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }

@@ -12,6 +12,8 @@
 mod api;
 #[path = "../../protocol/tests/gate_support.rs"]
 mod gate_support;
+#[path = "read_side/lists.rs"]
+mod lists;
 #[path = "read_side/office.rs"]
 mod office;
 #[path = "read_side/pages.rs"]

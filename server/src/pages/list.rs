@@ -11,7 +11,7 @@ use qianmo_protocol::record::FieldPath;
 
 use super::{Badge, Chrome, address, badges};
 use crate::projection::{
-    Counts, Filter, ListCursor, ListPage, Names, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS, UNREADABLE,
+    Counts, Filter, ListCursor, Listed, Names, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS, UNREADABLE,
     state_label,
 };
 use crate::web::{Signed, Teller, WebState, minute};
@@ -23,9 +23,8 @@ const STATES_ALWAYS: [&str; 3] = ["pending", "returned", "approved"];
 
 /// What the read model answered.
 pub(super) struct Found {
-    pub(super) counts: Counts,
     pub(super) places: Places,
-    pub(super) page: ListPage,
+    pub(super) listed: Listed,
     pub(super) names: Arc<Names>,
 }
 
@@ -90,7 +89,7 @@ impl ListView {
         found: Found,
         signed: Option<&Signed>,
     ) -> Self {
-        let Found { counts, places, page, names } = found;
+        let Found { places, listed: Listed { counts, page }, names } = found;
         let chrome = Chrome::new(state, lang, &link(&filter, after.as_ref())).or(signed, &names);
         let words = chrome.words;
         let at = |filter: &Filter, cursor: Option<&ListCursor>| address(&link(filter, cursor), lang);

@@ -1,4 +1,4 @@
-//! Reading the model: pages of records, the change feed, counts.
+//! Reading the model: what can be asked, the change feed, single records.
 //!
 //! # Limits
 //!
@@ -44,7 +44,7 @@ const NOTHING: &str = "\"\u{0}\"";
 
 impl Filter {
     /// The text in the search index's language.
-    fn matching(&self) -> Option<String> {
+    pub(super) fn matching(&self) -> Option<String> {
         self.text.as_deref().map(|text| Cutter.query(text).unwrap_or_else(|| NOTHING.to_owned()))
     }
 
@@ -97,6 +97,9 @@ pub struct ListCursor {
 }
 
 impl ListCursor {
+    /// Before the newest.
+    pub(super) const START: Self = Self { created_at: i64::MAX, id: DocId([0xff; 16]) };
+
     /// As text.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -130,30 +133,6 @@ pub struct ListPage {
     pub records: Vec<ProjectedRecord>,
     /// Where the next page begins, if there is one.
     pub next: Option<ListCursor>,
-}
-
-/// How many records there are of each sort.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// All that are not gone.
-    pub records: u64,
-    /// By the word of their review state.
-    pub by_state: BTreeMap<String, u64>,
-    /// Approved, and changed since.
-    pub changed: u64,
-    /// With a conflict.
-    pub conflicts: u64,
-}
-
-/// What there are records of, for a page's filters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Places {
-    /// Stations, ascending.
-    pub stations: Vec<String>,
-    /// Months, newest first.
-    pub months: Vec<String>,
-    /// Forms, ascending.
-    pub forms: Vec<String>,
 }
 
 /// What a filter asks of a record, with `?3` to `?8` and `?10` of [`page`]. Only what is asked stands in it, so that an index
@@ -241,24 +220,6 @@ impl Reader {
         Ok(Some(Feed { records, next, has_more }))
     }
 
-    /// Records that are not gone, newest first.
-    ///
-    /// # Errors
-    /// [`ProjectionError::Sqlite`].
-    pub fn newest(
-        &self,
-        filter: &Filter,
-        after: Option<ListCursor>,
-        limit: usize,
-    ) -> Result<ListPage, ProjectionError> {
-        let start = after.unwrap_or(ListCursor { created_at: i64::MAX, id: DocId([0xff; 16]) });
-        let asked = matches(filter);
-        let rest = format!("(created_at, id) < (?1, ?2) AND {asked} ORDER BY created_at DESC, id DESC LIMIT ?9");
-        let (records, has_more) = page(&self.lock(), &rest, (start.created_at, start.id), filter, limit)?;
-        let last = records.last().map(|last| ListCursor { created_at: last.created_at, id: last.id });
-        Ok(ListPage { next: last.filter(|_| has_more), records })
-    }
-
     /// One record, gone or not.
     ///
     /// # Errors
@@ -268,43 +229,6 @@ impl Reader {
         let sql = format!("SELECT {COLUMNS} FROM record WHERE id = ?1");
         let mut statement = connection.prepare_cached(&sql)?;
         Ok(statement.query_row([id.0], row::read).optional()?)
-    }
-
-    /// Counts over the stations, months, forms and text of a filter; what else it asks does not matter here.
-    ///
-    /// # Errors
-    /// [`ProjectionError::Sqlite`].
-    pub fn counts(&self, filter: &Filter) -> Result<Counts, ProjectionError> {
-        let connection = self.lock();
-        let asked = matches(&Filter { state: None, only_conflicts: false, only_changed: false, ..filter.clone() });
-        let mut statement = connection.prepare_cached(&format!(
-            "WITH given AS (SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-             SELECT state, count(*), sum(changed_after_approval), sum(conflicts > 0) FROM record WHERE {asked} GROUP BY state"
-        ))?;
-        let nothing = rusqlite::types::Null;
-        let values = params![
-            nothing,
-            nothing,
-            filter.station,
-            filter.month,
-            filter.form,
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-            filter.matching()
-        ];
-        let mut rows = statement.query(values)?;
-        let mut counts = Counts::default();
-        while let Some(row) = rows.next()? {
-            let number =
-                |at: usize| -> Result<u64, rusqlite::Error> { Ok(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0)) };
-            counts.records += number(1)?;
-            counts.changed += number(2)?;
-            counts.conflicts += number(3)?;
-            counts.by_state.insert(row.get(0)?, number(1)?);
-        }
-        Ok(counts)
     }
 
     /// How many records each logbook has, by the name people read.
@@ -317,22 +241,6 @@ impl Reader {
             connection.prepare_cached("SELECT logbook, count(*) FROM record WHERE gone = 0 GROUP BY logbook")?;
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)));
         Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
-    }
-
-    /// Stations, months and forms there are records of.
-    ///
-    /// # Errors
-    /// [`ProjectionError::Sqlite`].
-    pub fn places(&self) -> Result<Places, ProjectionError> {
-        let connection = self.lock();
-        let list = |column: &str, order: &str| -> Result<Vec<String>, rusqlite::Error> {
-            let sql = format!(
-                "SELECT DISTINCT {column} FROM record WHERE gone = 0 AND {column} <> '' \
-                 ORDER BY 1 {order} LIMIT {PAGE_MAX}"
-            );
-            connection.prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()
-        };
-        Ok(Places { stations: list("station", "ASC")?, months: list("month", "DESC")?, forms: list("form", "ASC")? })
     }
 }
 

@@ -16,7 +16,7 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::office::forms;
 use crate::world::{World, june, month};
 
-fn position(world: &World) -> Position {
+pub(crate) fn position(world: &World) -> Position {
     Position { epoch: world.core.epoch(), commit: world.core.replica().durable_commit().0 }
 }
 
@@ -40,7 +40,7 @@ fn told(reader: &Reader, mut after: Option<FeedCursor>) -> (Vec<ProjectedRecord>
     }
 }
 
-fn shown(reader: &Reader) -> BTreeMap<DocId, ProjectedRecord> {
+pub(crate) fn shown(reader: &Reader) -> BTreeMap<DocId, ProjectedRecord> {
     told(reader, None).0.into_iter().filter(|record| !record.is_gone).map(|record| (record.id, record)).collect()
 }
 
@@ -52,13 +52,13 @@ fn found(reader: &Reader, text: &str) -> Vec<DocId> {
     page.into_iter().map(|record| record.id).collect()
 }
 
-fn projector(world: &mut World, path: &Path) -> Projector {
+pub(crate) fn projector(world: &mut World, path: &Path) -> Projector {
     let mut projection = Projection::open(path, forms()).unwrap();
     projection.catch_up(&mut world.core).unwrap();
     Projector::new(projection)
 }
 
-fn erase(world: &mut World, doc: DocId) {
+pub(crate) fn erase(world: &mut World, doc: DocId) {
     let logbook = june().id(&world.org());
     let target = PurgeTarget::Document { doc, logbook };
     let now = world.now();
@@ -69,7 +69,7 @@ fn erase(world: &mut World, doc: DocId) {
 }
 
 /// Three people file, change, review and meet the hub in a random order; some records are erased.
-fn random_work(world: &mut World, projector: &mut Projector, seed: u64) {
+pub(crate) fn random_work(world: &mut World, projector: &mut Projector, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut tablets = [
         world.enrol("P01", GrantRole::Technician),

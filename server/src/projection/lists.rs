@@ -1,0 +1,215 @@
+//! Lists: the newest records that a filter chooses, and how many there are of each sort.
+//!
+//! Every choice but a text is answered from an index that holds all a filter can ask, so the wide rows are read only for the
+//! records of the page. A text is looked up once: one pass over what it finds counts the sorts and keeps the page.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use rusqlite::{Connection, params};
+
+use qianmo_protocol::ids::DocId;
+
+use super::query::{Filter, ListCursor, ListPage, PAGE_MAX, Reader};
+use super::row::{self, COLUMNS};
+use super::tally::{self, Counts};
+use super::{ProjectedRecord, ProjectionError};
+
+/// Every index names all that a filter asks, after what it sorts by.
+pub(super) const SCHEMA: &str = "
+CREATE INDEX record_newest ON record (gone, registry, created_at DESC, id DESC, state, station, month, form,
+    changed_after_approval, conflicts);
+CREATE INDEX record_station ON record (gone, station, created_at DESC, id DESC, registry, state, month, form,
+    changed_after_approval, conflicts);
+CREATE INDEX record_form ON record (gone, form, created_at DESC, id DESC, state, station, month,
+    changed_after_approval, conflicts);
+CREATE INDEX record_state ON record (gone, state, created_at DESC, id DESC, registry, station, month, form,
+    changed_after_approval, conflicts);
+CREATE INDEX record_brief ON record (number, gone, registry, created_at, id, state, station, month, form,
+    changed_after_approval, conflicts);
+";
+
+/// A page of a list, and how many records there are of each sort in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// Over the stations, months, forms and text of the filter.
+    pub counts: Counts,
+    /// The records.
+    pub page: ListPage,
+}
+
+/// Where a place in a list is, for sorting.
+type Place = (i64, [u8; 16]);
+
+/// The records of a page, by number, and the place of the last where there are more.
+struct Chosen {
+    numbers: Vec<i64>,
+    next: Option<ListCursor>,
+}
+
+impl Chosen {
+    /// Of at most one more than the page takes, newest first.
+    fn of(mut places: Vec<(Place, i64)>, limit: usize) -> Self {
+        let has_more = places.len() > limit;
+        places.truncate(limit);
+        let last = places.last().map(|((created_at, id), _)| ListCursor { created_at: *created_at, id: DocId(*id) });
+        Self { numbers: places.into_iter().map(|(_, number)| number).collect(), next: last.filter(|_| has_more) }
+    }
+}
+
+/// The index that leaves the least to look at.
+const fn index_for(filter: &Filter) -> &'static str {
+    if filter.station.is_some() {
+        "record_station"
+    } else if filter.form.is_some() {
+        "record_form"
+    } else if filter.state.is_some() {
+        "record_state"
+    } else {
+        "record_newest"
+    }
+}
+
+/// What a filter asks of a record but for its text, with `?3` to `?6`. Only what is asked stands in it, so that an index can
+/// serve it.
+fn asked(filter: &Filter, with_state: bool) -> String {
+    let asked = [
+        (filter.station.is_some(), "station = ?3"),
+        (filter.month.is_some(), "month = ?4"),
+        (filter.form.is_some(), "form = ?5"),
+        (filter.form.is_none(), "registry = 0"),
+        (with_state && filter.state.is_some(), "state = ?6"),
+        (with_state && filter.only_conflicts, "conflicts > 0"),
+        (with_state && filter.only_changed, "changed_after_approval = 1"),
+    ];
+    let conditions = asked.iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| *condition);
+    ["gone = 0"].into_iter().chain(conditions).collect::<Vec<_>>().join(" AND ")
+}
+
+/// Every parameter is named once, so that the same values fit whatever is asked.
+fn newest_sql(index: &str, asked: &str) -> String {
+    format!(
+        "WITH given AS (SELECT ?3, ?4, ?5, ?6) SELECT created_at, id, number FROM record INDEXED BY {index} \
+         WHERE (created_at, id) < (?1, ?2) AND {asked} ORDER BY created_at DESC, id DESC LIMIT ?7"
+    )
+}
+
+/// The newest records that a filter without a text chooses.
+fn newest(
+    connection: &Connection,
+    filter: &Filter,
+    after: ListCursor,
+    limit: usize,
+) -> Result<Chosen, rusqlite::Error> {
+    let (index, asked) = (index_for(filter), asked(filter, true));
+    let mut statement = connection.prepare_cached(&newest_sql(index, &asked))?;
+    let (station, month, form, state) = (&filter.station, &filter.month, &filter.form, &filter.state);
+    let more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let values = params![after.created_at, after.id.0, station, month, form, state, more];
+    let read = |row: &rusqlite::Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
+    Ok(Chosen::of(statement.query_map(values, read)?.collect::<Result<_, _>>()?, limit))
+}
+
+/// The newest records that a filter with a text chooses, and the counts of its place, in one pass over what the text finds.
+fn searched(
+    connection: &Connection,
+    filter: &Filter,
+    text: &str,
+    after: ListCursor,
+    limit: usize,
+) -> Result<(Counts, Chosen), rusqlite::Error> {
+    let mut statement = connection.prepare_cached(&format!(
+        "WITH given AS (SELECT ?2, ?3, ?4, ?5, ?6) SELECT number, created_at, id, state, changed_after_approval, \
+         conflicts > 0 FROM search CROSS JOIN record INDEXED BY record_brief ON number = search.rowid \
+         WHERE search MATCH ?1 AND {}",
+        asked(filter, false)
+    ))?;
+    let nothing = rusqlite::types::Null;
+    let mut rows = statement.query(params![text, nothing, filter.station, filter.month, filter.form, nothing])?;
+    let (mut counts, mut kept) = (Counts::default(), BinaryHeap::new());
+    while let Some(row) = rows.next()? {
+        let state = row.get_ref(3)?.as_str()?;
+        let (is_changed, is_conflict): (bool, bool) = (row.get(4)?, row.get(5)?);
+        counts.add(state, 1, u64::from(is_changed), u64::from(is_conflict));
+        let is_asked = filter.state.as_ref().is_none_or(|asked| asked == state)
+            && (is_changed || !filter.only_changed)
+            && (is_conflict || !filter.only_conflicts);
+        let place: Place = (row.get(1)?, row.get(2)?);
+        if is_asked && place < (after.created_at, after.id.0) {
+            kept.push(Reverse((place, row.get::<_, i64>(0)?)));
+            if kept.len() > limit + 1 {
+                kept.pop();
+            }
+        }
+    }
+    let newest_first = kept.into_sorted_vec().into_iter().map(|Reverse(place)| place).collect();
+    Ok((counts, Chosen::of(newest_first, limit)))
+}
+
+/// The records behind numbers, in their order.
+pub(super) fn records_of(connection: &Connection, numbers: &[i64]) -> Result<Vec<ProjectedRecord>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM record WHERE number = ?1"))?;
+    numbers.iter().map(|number| statement.query_row([number], row::read)).collect()
+}
+
+impl Reader {
+    /// Records that are not gone, newest first.
+    ///
+    /// # Errors
+    /// [`ProjectionError::Sqlite`].
+    pub fn newest(
+        &self,
+        filter: &Filter,
+        after: Option<ListCursor>,
+        limit: usize,
+    ) -> Result<ListPage, ProjectionError> {
+        Ok(self.listed(filter, after, limit, false)?.page)
+    }
+
+    /// Counts over the stations, months, forms and text of a filter; what else it asks does not matter here.
+    ///
+    /// # Errors
+    /// [`ProjectionError::Sqlite`].
+    pub fn counts(&self, filter: &Filter) -> Result<Counts, ProjectionError> {
+        let connection = self.lock();
+        Ok(match filter.matching() {
+            Some(text) => searched(&connection, filter, &text, ListCursor::START, 0)?.0,
+            None => tally::counts(&connection, filter)?,
+        })
+    }
+
+    /// A page of records, newest first, with the counts of its place.
+    ///
+    /// # Errors
+    /// [`ProjectionError::Sqlite`].
+    pub fn list(&self, filter: &Filter, after: Option<ListCursor>, limit: usize) -> Result<Listed, ProjectionError> {
+        self.listed(filter, after, limit, true)
+    }
+
+    /// Without counts where nobody asks for them and they cost something.
+    fn listed(
+        &self,
+        filter: &Filter,
+        after: Option<ListCursor>,
+        limit: usize,
+        with_counts: bool,
+    ) -> Result<Listed, ProjectionError> {
+        let connection = self.lock();
+        // Counts and page are of one moment.
+        let moment = connection.unchecked_transaction()?;
+        let limit = limit.clamp(1, PAGE_MAX);
+        let after = after.unwrap_or(ListCursor::START);
+        let (counts, chosen) = match filter.matching() {
+            Some(text) => searched(&moment, filter, &text, after, limit)?,
+            None => {
+                let counts = if with_counts { tally::counts(&moment, filter)? } else { Counts::default() };
+                (counts, newest(&moment, filter, after, limit)?)
+            }
+        };
+        let records = records_of(&moment, &chosen.numbers)?;
+        Ok(Listed { counts, page: ListPage { records, next: chosen.next } })
+    }
+}
+
+#[cfg(test)]
+mod tests;
