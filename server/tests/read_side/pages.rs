@@ -96,7 +96,7 @@ async fn every_answer_carries_the_policy_and_foreign_hosts_get_none() {
             "content-security-policy: default-src 'none'; style-src 'self'",
             "frame-ancestors 'none'",
             "x-content-type-options: nosniff",
-            "referrer-policy: no-referrer",
+            "referrer-policy: same-origin",
         ] {
             assert!(answer.head.contains(header), "{header} of {path}: {}", answer.head);
         }
