@@ -69,6 +69,7 @@ const BODY_BYTES_MAX: usize = 64 * 1_024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 const STYLE: &str = include_str!("../templates/style.css");
+const ICON: &str = include_str!("../templates/icon.svg");
 
 /// What requests work with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -242,6 +243,7 @@ pub fn router(state: WebState) -> Router {
     crate::api::routes()
         .merge(crate::pages::routes())
         .route("/static/style.css", get(style))
+        .route("/static/icon.svg", get(icon))
         .fallback(|| async { Refusal::NoPage })
         .method_not_allowed_fallback(|| async { Refusal::ReadingOnly })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -264,4 +266,10 @@ pub async fn serve(listener: TcpListener, state: WebState, mut stop: watch::Rece
 async fn style() -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=600")];
     (headers, STYLE)
+}
+
+/// Browsers ask for one, whether a page names it or not.
+async fn icon() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=86400")];
+    (headers, ICON)
 }
