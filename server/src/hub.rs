@@ -31,6 +31,7 @@
 //!
 //! [`HubError`]: the store failed; nothing of the batch is acknowledged, and the hub must be started again.
 
+mod acting;
 mod beacon;
 mod desk;
 mod endings;
@@ -52,8 +53,8 @@ use ed25519_dalek::SigningKey;
 use rand::rngs::StdRng;
 
 use qianmo_protocol::close_code::CloseCode;
-use qianmo_protocol::control::{Admission, Decision, Device, QuarantineScope, SignError, SignedEntry, Signer};
-use qianmo_protocol::ids::{DeviceId, DocId, EntryHash, Epoch, HubId, LogbookName, OrgId, PackHash};
+use qianmo_protocol::control::{Admission, Device, QuarantineScope, SignError};
+use qianmo_protocol::ids::{DeviceId, DocId, Epoch, HubId, LogbookName, OrgId, PackHash, PersonCode};
 use qianmo_protocol::session::VERSIONS;
 use qianmo_protocol::session::message::{Bye, ByeReason, Message};
 use qianmo_protocol::time::UnixMillis;
@@ -61,6 +62,7 @@ use qianmo_protocol::vector::LogTrees as _;
 use qianmo_replica::exchange::{Exchange, Output as ExchangeOutput, Pump};
 use qianmo_replica::replica::{HeldChange, Replica, ReplicaError, Role};
 
+pub use acting::{ACTS_PER_PAGE, ActRow, ActWhat};
 pub(crate) use beacon::WATERMARK_KEY;
 pub use desk::{DeskAct, DeskError, DeskKind, DeskSettling};
 pub use erase::{CODE_ERASED_TARGET, ERASED_PER_PAGE, ErasureOrder, Kept};
@@ -256,6 +258,8 @@ pub struct HubCore {
     /// Content that failed here after a restore and waits for the administrator.
     undecided: Vec<release::Undecided>,
     contacts: BTreeMap<DeviceId, UnixMillis>,
+    /// In whose name decisions are made at present; nobody's are the hub's own, and those of its commands.
+    acting: Option<PersonCode>,
     quotas: quota::Quotas,
     counters: HubCounters,
 }
@@ -384,63 +388,6 @@ impl HubCore {
             || self.erasing.is_some()
             || self.has_unjudged
             || self.waits_for(Wait::Judge)
-    }
-
-    /// Signs decisions, each with the one before as its parent, and makes them durable.
-    ///
-    /// # Errors
-    /// [`HubError`].
-    pub fn decide(&mut self, now: UnixMillis, decisions: Vec<Decision>) -> Result<Vec<EntryHash>, HubError> {
-        if decisions.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.replica.sync()?;
-        let hashes = self.append_decisions(now, decisions)?;
-        self.replica.sync()?;
-        Ok(hashes)
-    }
-
-    /// As [`HubCore::decide`], to be made durable by the caller together with what else it appends.
-    pub(crate) fn append_decisions(
-        &mut self,
-        now: UnixMillis,
-        decisions: Vec<Decision>,
-    ) -> Result<Vec<EntryHash>, HubError> {
-        let mut signed = Vec::with_capacity(decisions.len());
-        let mut hashes: Vec<EntryHash> = Vec::with_capacity(decisions.len());
-        let mut number = None;
-        for decision in decisions {
-            if matches!(decision, Decision::Grant(_)) {
-                self.sweep.begin();
-            }
-            let mut entry = self.replica.control().draft(Signer::Hub(self.hub), self.epoch, now, decision);
-            if let (Some(number), Some(parent)) = (number, hashes.last()) {
-                entry.number = number;
-                entry.parents = BTreeSet::from([*parent]);
-            }
-            number = Some(entry.number.saturating_add(1));
-            hashes.push(entry.hash(&self.org));
-            signed.push(SignedEntry::sign(&self.org, &self.signing, entry)?);
-        }
-        self.replica.adopt(signed)?;
-        Ok(hashes)
-    }
-
-    /// Signs decisions together with facts appended before, and makes the group durable with one sync.
-    pub(crate) fn decide_in_one_group(&mut self, now: UnixMillis, decisions: Vec<Decision>) -> Result<(), HubError> {
-        self.append_decisions(now, decisions)?;
-        self.replica.sync()?;
-        Ok(())
-    }
-
-    pub(crate) fn put_meta(&mut self, key: &[u8], value: &[u8]) -> Result<(), HubError> {
-        Ok(self.replica.put_meta(key, value)?)
-    }
-
-    pub(crate) fn put_durable(&mut self, key: &[u8], value: &[u8]) -> Result<(), HubError> {
-        self.replica.put_meta(key, value)?;
-        self.replica.sync()?;
-        Ok(())
     }
 
     pub(crate) const fn rng_mut(&mut self) -> &mut StdRng {

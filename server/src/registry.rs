@@ -26,6 +26,7 @@
 //! [`IssueError`] and [`RegistryError`]: the administrator acts. [`EnrolRefusal`]: the tablet is told.
 
 mod account;
+mod complaint;
 mod device;
 mod enrol;
 mod ticket;
@@ -41,9 +42,12 @@ use crate::hub::HubHandle;
 use crate::listener::EnrolHandler;
 
 pub use account::{ACCOUNTS_MAX, Account, AccountError, AccountStanding};
+pub use complaint::{
+    Complaint, ComplaintAnswer, ComplaintError, ComplaintKind, ENTRIES_MAX, PER_DAY_MAX, PER_HOUR_MAX, TEXT_CHARS_MAX,
+};
 pub use device::{DeviceRow, DeviceStanding, RegistryError};
 pub use enrol::Enrolled;
-pub use ticket::{IssueError, TICKET_HOURS_MAX, TicketGrant, TicketOrder};
+pub use ticket::{IssueError, TICKET_HOURS_MAX, TicketGrant, TicketNote, TicketOrder};
 
 /// Answers enrolment requests: the hub judges, the authority certifies.
 #[derive(Debug)]

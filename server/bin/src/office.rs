@@ -377,7 +377,10 @@ fn issue(core: &mut HubCore, now: UnixMillis, addresses: &[Address], order: &Ord
                 "set quic.advertise to what tablets can reach: in the configuration, or with serve --advertise HOST:PORT",
             ),
             IssueError::UnknownDevice { .. } => (Exit::Refused, "see the ids with: qianmo-server devices"),
-            IssueError::Hours { .. } | IssueError::Persons { .. } | IssueError::NoGrant { .. } => (Exit::Refused, ""),
+            IssueError::Hours { .. }
+            | IssueError::Persons { .. }
+            | IssueError::NoGrant { .. }
+            | IssueError::Label { .. } => (Exit::Refused, ""),
             IssueError::Hub(_) => (Exit::Failed, "look at the disk, then start the hub again"),
         };
         Failure { exit, error: anyhow::Error::new(error).context("no ticket is issued"), next: next.to_owned() }

@@ -263,6 +263,7 @@ impl HubCore {
             erasing: None,
             undecided: Vec::new(),
             contacts: std::collections::BTreeMap::new(),
+            acting: None,
             quotas: super::quota::Quotas::default(),
             counters: HubCounters::default(),
         };

@@ -43,6 +43,12 @@ impl Names {
     pub fn of(&self, kind: ReferenceKind, id: &str) -> Option<&str> {
         self.by_form.get(directory_of(kind)?)?.get(id).map(String::as_str)
     }
+
+    /// Every code of a kind with what it is called, ascending by code.
+    pub fn all(&self, kind: ReferenceKind) -> impl Iterator<Item = (&str, &str)> {
+        let names = directory_of(kind).and_then(|form| self.by_form.get(form));
+        names.into_iter().flatten().map(|(code, name)| (code.as_str(), name.as_str()))
+    }
 }
 
 impl Reader {

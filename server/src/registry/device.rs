@@ -87,6 +87,8 @@ pub struct DeviceRow {
     pub is_hub: bool,
     /// When it was last here; within the hour.
     pub last_contact: Option<UnixMillis>,
+    /// When it was first enrolled, by the hub's clock.
+    pub enrolled: Option<UnixMillis>,
 }
 
 impl HubCore {
@@ -118,9 +120,14 @@ impl HubCore {
                 is_connected: connected.contains(id),
                 is_hub: *id == self.replica().device(),
                 last_contact: self.last_contact(id)?,
+                enrolled: device.enrolments().iter().filter_map(|hash| self.time_of(hash)).min(),
             });
         }
         Ok(rows)
+    }
+
+    fn time_of(&self, entry: &EntryHash) -> Option<UnixMillis> {
+        Some(self.replica().control().entry(entry)?.content().time)
     }
 
     fn last_contact(&self, device: &DeviceId) -> Result<Option<UnixMillis>, HubError> {

@@ -63,7 +63,11 @@ impl HubCore {
         let is_done = row.used_by.is_some() && known.is_some();
         if !is_done {
             row.used_by = Some(ask.device_key);
-            self.store_enrolment(now, ask, &key, &row, replaces)?;
+            let store = |core: &mut Self| core.store_enrolment(now, ask, &key, &row, replaces);
+            match row.by.clone() {
+                Some(by) => self.acting(&by, store)?,
+                None => store(self)?,
+            }
         }
         let device = ask.device();
         tracing::info!(%device, station = %row.station, "a device is enrolled");
@@ -91,7 +95,7 @@ impl HubCore {
             decisions.extend(self.missing_grants(&row.persons, grant));
         }
         self.put_meta(key, &row.encode())?;
-        if let Some(label) = &ask.label {
+        if let Some(label) = row.label.as_ref().or(ask.label.as_ref()) {
             self.put_meta(&label_key(&ask.device()), label.as_bytes())?;
         }
         self.decide_in_one_group(now, decisions)

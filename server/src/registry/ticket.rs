@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rand::RngCore as _;
 
 use qianmo_protocol::control::{Decision, ENROL_PERSONS_MAX, Grant, Role, Scope};
+use qianmo_protocol::handshake::enrol::NAME_BYTES_MAX;
 use qianmo_protocol::handshake::{Address, Ticket, Token};
 use qianmo_protocol::ids::{DeviceId, PersonCode, StationCode, digest32};
 use qianmo_protocol::limits::SELECTION_STATIONS_MAX;
@@ -78,6 +79,14 @@ pub enum IssueError {
         /// The person.
         person: PersonCode,
     },
+    /// A label that does not fit.
+    #[error("a label has at most {max} bytes, not {have}")]
+    Label {
+        /// Bytes given.
+        have: usize,
+        /// Most bytes.
+        max: usize,
+    },
     /// The device to be replaced is not known.
     #[error("there is no device {device} to be replaced")]
     UnknownDevice {
@@ -99,6 +108,19 @@ pub(super) struct TicketRow {
     pub(super) expires: UnixMillis,
     /// The key that used it.
     pub(super) used_by: Option<[u8; 32]>,
+    /// What the device is to be called, whatever it says itself.
+    pub(super) label: Option<String>,
+    /// Who issued it in the hub's pages.
+    pub(super) by: Option<PersonCode>,
+}
+
+/// What the pages know of a ticket besides its order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TicketNote {
+    /// What people will call the device: at most [`NAME_BYTES_MAX`] bytes.
+    pub label: Option<String>,
+    /// Who issues it.
+    pub by: Option<PersonCode>,
 }
 
 /// The meta key of a ticket.
@@ -123,17 +145,28 @@ impl Wire for TicketRow {
         writer.option(self.replaces.as_ref(), |writer, device| writer.raw(&device.0));
         writer.i64(self.expires.0);
         writer.option(self.used_by.as_ref(), |writer, key| writer.raw(key));
+        writer.option(self.label.as_ref(), |writer, label| writer.bytes(label.as_bytes()));
+        writer.option(self.by.as_ref(), |writer, by| writer.code(by));
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
+        let mut row = Self {
             station: reader.code("station")?,
             persons: reader.list("persons", ENROL_PERSONS_MAX, |reader| reader.code("person"))?,
             grant: reader.option("grant", read_grant)?,
             replaces: reader.option("replaces", |reader| Ok(DeviceId(reader.array("device")?)))?,
             expires: UnixMillis(reader.i64("expires")?),
             used_by: reader.option("used by", |reader| reader.array("key"))?,
-        })
+            label: None,
+            by: None,
+        };
+        // A ticket of an earlier version ends here.
+        if reader.remaining() > 0 {
+            let label = reader.option("label", |reader| reader.text("label", NAME_BYTES_MAX))?;
+            row.label = label.map(ToOwned::to_owned);
+            row.by = reader.option("by", |reader| reader.code("by"))?;
+        }
+        Ok(row)
     }
 }
 
@@ -154,6 +187,22 @@ impl HubCore {
     /// # Errors
     /// [`IssueError`].
     pub fn issue_ticket(&mut self, now: UnixMillis, order: &TicketOrder) -> Result<Ticket, IssueError> {
+        self.issue_ticket_noted(now, order, &TicketNote::default())
+    }
+
+    /// As [`HubCore::issue_ticket`], with what the pages know besides.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    pub fn issue_ticket_noted(
+        &mut self,
+        now: UnixMillis,
+        order: &TicketOrder,
+        note: &TicketNote,
+    ) -> Result<Ticket, IssueError> {
+        if let Some(have) = note.label.as_ref().map(String::len).filter(|have| *have > NAME_BYTES_MAX) {
+            return Err(IssueError::Label { have, max: NAME_BYTES_MAX });
+        }
         let addresses_max = qianmo_protocol::handshake::ticket::ADDRESSES_MAX;
         if order.hours == 0 || order.hours > TICKET_HOURS_MAX {
             return Err(IssueError::Hours { have: order.hours, max: TICKET_HOURS_MAX });
@@ -182,6 +231,8 @@ impl HubCore {
             replaces: order.replaces,
             expires,
             used_by: None,
+            label: note.label.clone(),
+            by: note.by.clone(),
         };
         self.put_durable(&ticket_key(&token), &row.encode())?;
         let authority_key = *self.replica().control().authority();
