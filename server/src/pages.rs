@@ -10,12 +10,18 @@
 //! list     the list's view         words    every word of the pages, in both languages
 //! record   one record's view       story    its history as sentences
 //! desk     acts on a record        account  signing in and out
+//! fleet    the tablets, and acts on them codes    why something is held, in words
+//! help     what everything means       complaints  complaints and suggestions
 //! form     fields that were sent        nav      the links of every page
 //! ```
 
 mod account;
+mod codes;
+mod complaints;
 mod desk;
+mod fleet;
 mod form;
+mod help;
 mod list;
 mod nav;
 mod record;
@@ -49,6 +55,9 @@ pub(crate) fn routes() -> Router<WebState> {
         .route("/records/{id}", get(record_page))
         .route("/records/{id}/act", post(desk::act))
         .route("/records/{id}/settle", post(desk::settle))
+        .merge(fleet::routes())
+        .merge(complaints::routes())
+        .merge(help::routes())
         .route("/sign-in", get(account::sign_in_page).post(account::sign_in))
         .route("/sign-out", post(account::sign_out))
         .route("/account", get(account::account_page).post(account::change_password))
@@ -71,6 +80,8 @@ struct Chrome {
     here: String,
     /// The links above.
     bar: Vec<nav::Link>,
+    /// The links below.
+    foot: Vec<nav::Link>,
 }
 
 struct Who {
@@ -96,6 +107,7 @@ impl Chrome {
             sign_in: address(&format!("/sign-in?next={}", utf8_percent_encode(here, NON_ALPHANUMERIC)), lang),
             here: here.to_owned(),
             bar: Self::bar(here, lang, None),
+            foot: Self::foot(here, lang),
         }
     }
 
@@ -129,11 +141,23 @@ impl Chrome {
         self.signed.as_ref().map_or("", |who| who.csrf.as_str())
     }
 
+    /// A word in this language.
+    const fn say(&self, zh: &'static str, en: &'static str) -> &'static str {
+        say(self.lang, zh, en)
+    }
+
     const fn tag(&self) -> &'static str {
         match self.lang {
             Lang::Zh => "zh-CN",
             Lang::En => "en",
         }
+    }
+}
+
+const fn say(lang: Lang, zh: &'static str, en: &'static str) -> &'static str {
+    match lang {
+        Lang::Zh => zh,
+        Lang::En => en,
     }
 }
 

@@ -346,6 +346,7 @@ impl Server {
         let addresses = ticket_addresses(config, quic_address);
         let metrics = Metrics::new(listener);
         let state = WebState::new(hub.clone(), &folder, forms, name, proxy, metrics.clone());
+        let state = state.with_reach(addresses.clone(), Some(connections.clone()));
         tracing::info!(quic = %quic_address, web = %web_address, "the hub listens");
         let handle = ServerHandle { hub, connections, folder, addresses, stop, rebuild };
         Ok(Self { handle, thread, metrics, web, quic_address, web_address, state })

@@ -31,7 +31,7 @@ mod times;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -44,12 +44,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use qianmo_forms::FormSet;
+use qianmo_protocol::close_code::CloseCode;
+use qianmo_protocol::handshake::Address;
 use qianmo_protocol::ids::{DeviceId, DocId};
 use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::replica::RecordDetail;
 
 use crate::admin::Folder;
 use crate::hub::{HubCore, HubError, HubHandle};
+use crate::listener::Connections;
 use crate::metrics::Metrics;
 use crate::projection::{Mask, Names, Personal, ProjectionError, Reader};
 
@@ -91,6 +94,14 @@ struct Shared {
     hosts: guard::Hosts,
     proxy: BehindProxy,
     door: signed::Door,
+    reach: OnceLock<Reach>,
+}
+
+/// How tablets reach this hub, and how the hub ends their connections.
+#[derive(Debug)]
+struct Reach {
+    addresses: Vec<Address>,
+    connections: Option<Connections>,
 }
 
 /// Whether a proxy that speaks TLS stands before the hub. Then it is the proxy that knows the hub's names.
@@ -132,8 +143,28 @@ impl WebState {
             hosts: guard::Hosts::new(proxy),
             proxy,
             door: signed::Door::default(),
+            reach: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Says what tickets tell tablets to dial, and where a revoked device's connections are closed. The first word counts.
+    #[must_use]
+    pub fn with_reach(self, addresses: Vec<Address>, connections: Option<Connections>) -> Self {
+        self.shared.reach.get_or_init(|| Reach { addresses, connections });
+        self
+    }
+
+    /// What tickets tell tablets to dial.
+    pub(crate) fn addresses(&self) -> &[Address] {
+        self.shared.reach.get().map_or(&[], |reach| reach.addresses.as_slice())
+    }
+
+    /// Closes whatever connections a revoked device still has.
+    pub(crate) fn close_connections(&self, device: &DeviceId) {
+        if let Some(connections) = self.shared.reach.get().and_then(|reach| reach.connections.as_ref()) {
+            connections.close(device, CloseCode::Revoked);
+        }
     }
 
     pub(crate) fn mask(&self) -> &Mask {

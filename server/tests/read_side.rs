@@ -10,6 +10,8 @@
 
 #[path = "read_side/api.rs"]
 mod api;
+#[path = "read_side/fleet.rs"]
+mod fleet;
 #[path = "../../protocol/tests/gate_support.rs"]
 mod gate_support;
 #[path = "read_side/lists.rs"]
@@ -24,6 +26,8 @@ mod projection;
 mod signed;
 #[path = "read_side/unshown.rs"]
 mod unshown;
+#[path = "read_side/words.rs"]
+mod words;
 #[path = "hub/world.rs"]
 #[allow(dead_code, reason = "shared with the hub's own tests, which use all of it")]
 mod world;

@@ -18,10 +18,23 @@ struct Place {
 #[derive(Debug, Clone, Copy)]
 enum ForWhom {
     Everybody,
+    /// Whoever looks after a station's tablets.
+    Keepers,
 }
 
 /// The bar above, from left to right.
-const BAR: [Place; 1] = [Place { path: "/", zh: "记录", en: "Records", for_whom: ForWhom::Everybody }];
+const BAR: [Place; 3] = [
+    Place { path: "/", zh: "记录", en: "Records", for_whom: ForWhom::Everybody },
+    Place { path: "/fleet", zh: "设备", en: "Devices", for_whom: ForWhom::Keepers },
+    Place { path: "/help", zh: "帮助", en: "Help", for_whom: ForWhom::Everybody },
+];
+
+/// The foot below.
+const FOOT: [Place; 3] = [
+    Place { path: "/help", zh: "帮助", en: "Help", for_whom: ForWhom::Everybody },
+    Place { path: "/about-my-data", zh: "关于我的数据", en: "About my data", for_whom: ForWhom::Everybody },
+    Place { path: "/complaints", zh: "投诉建议", en: "Complaints and suggestions", for_whom: ForWhom::Everybody },
+];
 
 /// A link as a page shows it.
 #[derive(Debug)]
@@ -44,6 +57,7 @@ fn is_under(here: &str, place: &str) -> bool {
 fn links(places: &[Place], here: &str, lang: Lang, signed: Option<&Signed>) -> Vec<Link> {
     let is_shown = |place: &&Place| match (place.for_whom, signed) {
         (ForWhom::Everybody, _) => true,
+        (ForWhom::Keepers, signed) => signed.is_some_and(|signed| signed.may_see_fleet(None)),
     };
     let link = |place: &Place| Link {
         address: address(place.path, lang),
@@ -60,6 +74,11 @@ impl Chrome {
     /// The links above for whoever looks at the page `here`.
     pub(super) fn bar(here: &str, lang: Lang, signed: Option<&Signed>) -> Vec<Link> {
         links(&BAR, here, lang, signed)
+    }
+
+    /// The links below.
+    pub(super) fn foot(here: &str, lang: Lang) -> Vec<Link> {
+        links(&FOOT, here, lang, None)
     }
 }
 

@@ -101,6 +101,24 @@ impl Signed {
         self.has(&[Role::Coordinator, Role::Admin], station)
     }
 
+    /// Whether the person keeps the devices of the whole district.
+    pub(crate) fn may_keep_fleet(&self) -> bool {
+        self.has(&[Role::Coordinator, Role::Admin], None)
+    }
+
+    /// Whether the person looks after the tablets of a station, or of any.
+    pub(crate) fn may_see_fleet(&self, station: Option<&StationCode>) -> bool {
+        match station {
+            Some(_) => self.may_decide(station),
+            None => self.standing.grants.iter().any(|grant| matches!(grant.role, Role::Coordinator | Role::Admin)),
+        }
+    }
+
+    /// Whether the person is an administrator of the district.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.has(&[Role::Admin], None)
+    }
+
     /// Whether the person may comment on records of a station.
     pub(crate) fn may_speak(&self, station: Option<&StationCode>) -> bool {
         self.has(&[Role::Coordinator, Role::Admin, Role::Expert, Role::Technician], station)

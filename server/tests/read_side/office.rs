@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::control::Role as GrantRole;
+use qianmo_protocol::handshake::Address;
 use qianmo_protocol::ids::{Code, DocId, LogbookName};
 use qianmo_protocol::record::{RecordRoot, create};
 use qianmo_protocol::review::ReviewKind;
@@ -55,15 +56,21 @@ impl Answer {
 
 impl Office {
     pub(crate) async fn open(world: World) -> Self {
+        Box::pin(Self::open_at(world, UnixMillis(NOW + 1_000_000))).await
+    }
+
+    /// A hub whose clock stands still there.
+    pub(crate) async fn open_at(world: World, now: UnixMillis) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path());
         let mut core = world.core;
         let mut projection = Projection::open(&folder.projection(), forms()).unwrap();
         projection.catch_up(&mut core).unwrap();
-        let clock = Arc::new(|| UnixMillis(NOW + 1_000_000));
+        let clock = Arc::new(move || now);
         let (hub, thread) = HubHandle::spawn(core, clock, Some(Box::new(Projector::new(projection)))).unwrap();
         let state =
             WebState::new(hub.clone(), &folder, forms(), "平谷<样例>推广站", BehindProxy::No, Metrics::default());
+        let state = state.with_reach(vec![Address::new("hub.example.org:4433").unwrap()], None);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);

@@ -12,11 +12,11 @@ use qianmo_server::registry::Account;
 use crate::office::{Answer, Office, Sample, sample};
 use crate::world::{NOW, World};
 
-const PASSWORD: &str = "山桃花开 before-rain";
+pub(crate) const PASSWORD: &str = "山桃花开 before-rain";
 const NEW: &str = "核桃楸树下 42 亩";
 const COORDINATOR: &str = "C01";
 const TECHNICIAN: &str = "P01";
-const HOST: &str = "127.0.0.1";
+pub(crate) const HOST: &str = "127.0.0.1";
 
 /// Hashing is slow by intent: once for all tests.
 fn hash() -> PasswordHash {
@@ -24,17 +24,17 @@ fn hash() -> PasswordHash {
     PasswordHash::stored(HASH.get_or_init(|| PasswordHash::of(PASSWORD).unwrap().as_str().to_owned()))
 }
 
-fn give_account(world: &mut World, person: &str, must_change: bool) {
+pub(crate) fn give_account(world: &mut World, person: &str, must_change: bool) {
     let code = Code::new(person).unwrap();
     let account = Account { must_change, ..Account::fresh(code.clone(), code, hash(), UnixMillis(NOW)) };
     world.core.make_account(UnixMillis(NOW), account, None).unwrap();
 }
 
 /// A browser: it keeps its cookie, and sends what a page's form carries.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     office: &'a Office,
     cookie: Option<String>,
-    csrf: String,
+    pub(crate) csrf: String,
 }
 
 fn encoded(fields: &[(&str, &str)]) -> String {
@@ -43,18 +43,18 @@ fn encoded(fields: &[(&str, &str)]) -> String {
 }
 
 /// The value of a hidden field.
-fn hidden(page: &str, name: &str) -> String {
+pub(crate) fn hidden(page: &str, name: &str) -> String {
     let tag = page.split("<input ").find(|tag| tag.contains(&format!("name=\"{name}\"")));
     let tag = tag.unwrap_or_else(|| panic!("no field {name}: {page}"));
     tag.split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
 impl<'a> Browser<'a> {
-    fn new(office: &'a Office) -> Self {
+    pub(crate) fn new(office: &'a Office) -> Self {
         Self { office, cookie: None, csrf: String::new() }
     }
 
-    async fn signed_in(office: &'a Office, login: &str) -> Self {
+    pub(crate) async fn signed_in(office: &'a Office, login: &str) -> Self {
         let mut browser = Self::new(office);
         let answer = browser.sign_in(login, PASSWORD).await;
         assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.body);
@@ -69,16 +69,16 @@ impl<'a> Browser<'a> {
         answer
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         let cookie = self.cookie.clone().unwrap_or_default();
         self.office.send("GET", path, &[("Host", HOST), ("Cookie", &cookie)], "").await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.post_from(path, fields, &format!("http://{HOST}")).await
     }
 
-    async fn post_from(&mut self, path: &str, fields: &[(&str, &str)], origin: &str) -> Answer {
+    pub(crate) async fn post_from(&mut self, path: &str, fields: &[(&str, &str)], origin: &str) -> Answer {
         let cookie = self.cookie.clone().unwrap_or_default();
         let headers = [
             ("Host", HOST),
