@@ -1,0 +1,112 @@
+//! Every page there is, light and dark, in both languages and sizes: a new page is one line here.
+
+use super::browser::{Browser, DESKTOP};
+use super::demo::Demo;
+use super::office::Hub;
+use super::page::{Faults, Page, audit, complaints, look_at_all};
+use super::room::play;
+
+/// Pages that need nobody to sign in. `{key}` is a record that the list of [`PLACES`] shows first.
+const OPEN: [Page; 9] = [
+    Page::new("list", "/"),
+    Page::new("list-filtered", "/?state=approved&station=ST01&text=%E6%A2%A8%E5%B0%8F"),
+    Page::new("list-conflicts", "/?conflicts=true"),
+    Page::new("list-empty", "/?text=%E6%B2%A1%E6%9C%89%E8%BF%99%E7%A7%8D%E8%AF%8D"),
+    Page::new("record", "/records/{record}"),
+    Page::new("record-conflict", "/records/{conflict}"),
+    Page::new("record-returned", "/records/{returned}"),
+    Page::new("sign-in", "/sign-in"),
+    Page::new("problem", "/nowhere").with_status(404),
+];
+
+/// Pages for somebody who is signed in.
+const SIGNED: [Page; 4] = [
+    Page::new("account", "/account"),
+    Page::new("signed-list", "/"),
+    Page::new("signed-record", "/records/{record}"),
+    Page::new("signed-conflict", "/records/{conflict}"),
+];
+
+/// Records by a name, and the list whose first one it is.
+const PLACES: [(&str, &str); 3] =
+    [("record", "/?state=approved"), ("conflict", "/?conflicts=true"), ("returned", "/?state=returned")];
+
+async fn places(browser: &Browser) -> Vec<(&'static str, String)> {
+    let mut places = Vec::new();
+    for (name, list) in PLACES {
+        browser.go(list).await;
+        let link = browser.run("return document.querySelector('a[href^=\"/records/\"]')?.pathname").await;
+        let link = link.as_str().unwrap_or_else(|| panic!("no record on {list}"));
+        places.push((name, link.trim_start_matches("/records/").to_owned()));
+    }
+    places
+}
+
+#[test]
+fn every_page_passes_the_checks_in_both_languages_and_sizes_light_and_dark() {
+    play("walk", async |room| {
+        let demo = Demo::start();
+        let browser = room.browser(demo.web, DESKTOP).await;
+        let places = places(&browser).await;
+        let mut faults = Faults::default();
+        look_at_all(&browser, &OPEN, &places, &mut faults).await;
+        // As the demo says: "sign in: ADDRESS  LOGIN / PASSWORD".
+        let (_, told) = demo.said.split_once("/sign-in  ").unwrap_or_else(|| panic!("no account: {}", demo.said));
+        let (login, password) = told.lines().next().unwrap().split_once(" / ").unwrap();
+        browser.go("/sign-in").await;
+        browser.fill("login", login).await;
+        browser.fill("password", password).await;
+        browser.press("main form button").await;
+        browser.sees("退出").await;
+        look_at_all(&browser, &SIGNED, &places, &mut faults).await;
+        faults.none();
+    });
+}
+
+/// Each spoils the page in one way, and is found by this rule.
+const SPOILT: [(&str, &str); 20] = [
+    ("document-title", "document.title = ''"),
+    ("html-has-lang", "document.documentElement.lang = ''"),
+    ("meta-viewport", "document.querySelector('meta[name=viewport]').content += ', user-scalable=no'"),
+    ("landmark-one-main", "main.insertAdjacentHTML('beforeend', '<div role=main>x</div>')"),
+    ("page-has-heading-one", "main.insertAdjacentHTML('beforeend', '<h1>x</h1>')"),
+    ("heading-order", "main.insertAdjacentHTML('beforeend', '<h5>x</h5>')"),
+    ("region", "document.body.insertAdjacentHTML('beforeend', '<p>x</p>')"),
+    ("bypass", "document.querySelectorAll('a[href^=\"#\"]').forEach((link) => link.remove())"),
+    ("duplicate-id", "main.insertAdjacentHTML('beforeend', '<p id=main>x</p>')"),
+    ("label", "main.insertAdjacentHTML('beforeend', '<input name=x>')"),
+    ("select-name", "main.insertAdjacentHTML('beforeend', '<select><option>x</select>')"),
+    ("button-name", "main.insertAdjacentHTML('beforeend', '<button class=button></button>')"),
+    ("link-name", "main.insertAdjacentHTML('beforeend', '<a href=/></a>')"),
+    ("image-alt", "main.insertAdjacentHTML('beforeend', '<img src=/static/icon.svg>')"),
+    ("aria-prohibited-attr", "main.insertAdjacentHTML('beforeend', '<span aria-label=x>y</span>')"),
+    ("list", "main.insertAdjacentHTML('beforeend', '<ul><p>x</p></ul>')"),
+    ("color-contrast", "main.style.color = '#999'"),
+    ("target-size", "document.querySelector('main button').style.minHeight = '1rem'"),
+    ("scroll-horizontal", "main.style.minWidth = '200vw'"),
+    ("text-cut", "main.style.cssText = 'width: 3rem; overflow: hidden'"),
+];
+
+#[test]
+fn checks_find_what_they_forbid_and_nothing_on_a_page_that_is_well() {
+    play("spoilt", async |room| {
+        let hub = Hub::start();
+        let browser = room.browser(hub.web, DESKTOP).await;
+        browser.go("/sign-in").await;
+        assert_eq!(audit(&browser, "zh-CN").await, Vec::<String>::new());
+        assert_eq!(complaints(&browser, 200).await, Vec::<String>::new());
+        for (rule, spoil) in SPOILT {
+            browser.go("/sign-in").await;
+            browser.run(&format!("const main = document.querySelector('main'); {spoil}")).await;
+            let found = audit(&browser, "zh-CN").await;
+            assert!(found.iter().any(|fault| fault.starts_with(&format!("{rule}: "))), "{rule}: {found:#?}");
+        }
+        browser.run("console.error('something failed')").await;
+        browser.run("document.body.setAttribute('style', 'color: red')").await;
+        let found = complaints(&browser, 200).await.join("\n");
+        assert!(found.contains("something failed") && found.contains("Content Security Policy"), "{found}");
+        browser.run("fetch('http://127.0.0.1:9/').catch(() => {})").await;
+        let found = complaints(&browser, 200).await.join("\n");
+        assert!(found.contains("127.0.0.1:9"), "{found}");
+    });
+}
