@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use qianmo_client_core::WriteError;
 use qianmo_client_core::simulation::Tablet;
 use qianmo_protocol::change::RawChange;
-use qianmo_protocol::ids::{ChangeHash, DocId};
+use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId};
 use qianmo_protocol::record::ResolveList;
 use qianmo_replica::replica::Replica;
 
-use super::field::{FIELDS, word_of};
+use super::field::{FIELDS, Seat, word_of};
 use super::model::{Attempt, Made, MadeEvent};
 use super::world::World;
 
@@ -126,9 +126,11 @@ impl World<'_> {
                 .map(|edit| (edit.path.to_string(), word_of(&edit.after)))
                 .collect();
             let words: BTreeSet<&String> = puts.values().collect();
+            let devices = self.devices_of_author(&change);
             let attempt = self.model.attempts.iter().find(|attempt| {
                 let word = format!("w{}", attempt.number);
-                attempt.doc.is_none_or(|attempted| attempted == doc)
+                devices.contains(&attempt.device)
+                    && attempt.doc.is_none_or(|attempted| attempted == doc)
                     && (words.contains(&word) || words.iter().any(|word| *word == "same") || puts.is_empty())
             });
             let Some(attempt) = attempt else {
@@ -165,14 +167,26 @@ impl World<'_> {
             if self.model.events.contains_key(&view.id) {
                 continue;
             }
-            let Some(attempt) = self.model.attempts.iter().find(|one| one.doc.is_none_or(|attempted| attempted == doc))
-            else {
+            let is_theirs = |seat: &&Seat| seat.person == view.event.person;
+            let devices: BTreeSet<DeviceId> = self.seats.iter().filter(is_theirs).map(Seat::device).collect();
+            let attempt = self
+                .model
+                .attempts
+                .iter()
+                .find(|one| devices.contains(&one.device) && one.doc.is_none_or(|attempted| attempted == doc));
+            let Some(attempt) = attempt else {
                 return self.problem(format!("I2: nobody made event {} of {doc}", view.id));
             };
             let (device, kind) = (attempt.device, view.event.kind);
             let made = MadeEvent { record: doc, device, kind, seen: view.event.seen, heads: view.event.heads };
             self.model.events.insert(view.id, made);
         }
+    }
+
+    /// The devices of the person whom a change names.
+    fn devices_of_author(&self, change: &RawChange) -> BTreeSet<DeviceId> {
+        let is_theirs = |seat: &&Seat| change.head().author() == Some(&seat.person);
+        self.seats.iter().filter(is_theirs).map(Seat::device).collect()
     }
 
     pub(super) fn discover_on(&mut self, seat: usize, doc: DocId) {
