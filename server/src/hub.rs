@@ -53,7 +53,7 @@ use ed25519_dalek::SigningKey;
 use rand::rngs::StdRng;
 
 use qianmo_protocol::close_code::CloseCode;
-use qianmo_protocol::control::{Admission, Device, QuarantineScope, SignError};
+use qianmo_protocol::control::{Admission, Device, SignError};
 use qianmo_protocol::ids::{DeviceId, DocId, Epoch, HubId, LogbookName, OrgId, PackHash, PersonCode};
 use qianmo_protocol::session::VERSIONS;
 use qianmo_protocol::session::message::{Bye, ByeReason, Message};
@@ -242,8 +242,8 @@ pub struct HubCore {
     watermark: u64,
     /// The last durable commit when this process opened the store.
     opened_at: u64,
-    /// Every quarantine ever published: none is published twice, and none again after its release.
-    published: BTreeSet<QuarantineScope>,
+    /// Every quarantine ever published.
+    published: publish::Published,
     forks: publish::Forks,
     adoption: epoch::Adoption,
     /// Held changes that a later grant may let through.

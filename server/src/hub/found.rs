@@ -17,7 +17,7 @@ use qianmo_replica::replica::{Identity, OpenError, OpenReport, Replica, ReplicaE
 
 use super::beacon::WATERMARK_KEY;
 use super::epoch::{Adoption, EPOCH_KEY};
-use super::publish::Forks;
+use super::publish::{Forks, Published};
 use super::{HubCore, HubCounters, HubError, HubLimits, role};
 
 /// The station under which the hub's own device is enrolled.
@@ -253,7 +253,7 @@ impl HubCore {
             is_stopping: false,
             watermark: 0,
             opened_at: 0,
-            published: BTreeSet::new(),
+            published: Published::default(),
             forks: Forks::default(),
             adoption: Adoption::default(),
             sweep: super::grants::Sweep::default(),

@@ -45,6 +45,33 @@ pub(super) struct Forks {
     by_device: BTreeMap<DeviceId, usize>,
 }
 
+/// Quarantine entries that there are: none is published twice, and none again after its release.
+///
+/// A change may fail for its author's rights and for its month; these end apart, so they are published apart.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    scopes: BTreeSet<QuarantineScope>,
+    for_month: BTreeSet<QuarantineScope>,
+}
+
+impl Published {
+    /// Remembers one; answers whether it is new.
+    pub(super) fn insert(&mut self, scope: &QuarantineScope, code: u16) -> bool {
+        let known = if code == CODE_MONTH_AHEAD { &mut self.for_month } else { &mut self.scopes };
+        known.insert(scope.clone())
+    }
+
+    fn contains(&self, scope: &QuarantineScope, code: u16) -> bool {
+        let known = if code == CODE_MONTH_AHEAD { &self.for_month } else { &self.scopes };
+        known.contains(scope)
+    }
+
+    /// Whether any log was limited. Limits of logs sort last.
+    fn has_limits(&self) -> bool {
+        matches!(self.scopes.last(), Some(QuarantineScope::LogBeyondTips { .. }))
+    }
+}
+
 /// Where a log that fails too often is cut: the first place that is beyond.
 type Beyond = BTreeMap<(LogbookName, LogId), u32>;
 
@@ -68,8 +95,8 @@ impl HubCore {
             decisions.extend(self.excess(name));
         }
         decisions.retain(|decision| {
-            let Decision::Quarantine { scope, .. } = decision else { return true };
-            self.published.insert(scope.clone())
+            let Decision::Quarantine { scope, code } = decision else { return true };
+            self.published.insert(scope, *code)
         });
         self.counters.quarantines += u64::try_from(decisions.len()).unwrap_or(u64::MAX);
         decisions.extend(self.fork_proofs());
@@ -82,14 +109,14 @@ impl HubCore {
         let mut decisions = Vec::new();
         let mut beyond = Beyond::new();
         let mut counts: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
+        let mut seen = Published::default();
         for failure in held {
             let carrier = match failure.part {
                 HeldPart::Content => Carrier::Content,
                 HeldPart::Carrier => Carrier::Pack(failure.pack),
             };
             let scope = QuarantineScope::Change { change: failure.change, carrier };
-            if self.published.contains(&scope) || !seen.insert(scope.clone()) {
+            if self.published.contains(&scope, failure.code) || !seen.insert(&scope, failure.code) {
                 continue;
             }
             if self.is_excluded(&failure.logbook, &failure.pack) {
@@ -244,8 +271,8 @@ impl HubCore {
         let mut forks = Vec::new();
         for (_, signed) in self.replica.control().iter() {
             let decision = &signed.content().decision;
-            if let Decision::Quarantine { scope, .. } = decision {
-                self.published.insert(scope.clone());
+            if let Decision::Quarantine { scope, code } = decision {
+                self.published.insert(scope, *code);
             }
             if let Decision::ForkProof { a, b } = decision
                 && let (Ok(a), Ok(b)) = (PackHeader::decode(a), PackHeader::decode(b))
@@ -264,8 +291,7 @@ impl HubCore {
     /// Why the control log takes a pack out of vectors, if it does.
     pub(super) fn exclusion(&self, name: &LogbookName, pack: &PackHash) -> Option<u16> {
         let fold = self.replica.control().fold();
-        // Limits of logs sort last.
-        if !matches!(self.published.last(), Some(QuarantineScope::LogBeyondTips { .. })) {
+        if !self.published.has_limits() {
             return fold.pack_quarantine(pack);
         }
         let log = self.header(name, pack)?.log;

@@ -352,7 +352,7 @@ impl HubCore {
     /// The quarantine that nobody saw, and its end: so every replica knows that the content counts.
     fn release_undecided(&mut self, now: UnixMillis, undecided: &Undecided) -> Result<(), HubError> {
         let scope = QuarantineScope::Change { change: undecided.change, carrier: Carrier::Content };
-        self.published.insert(scope.clone());
+        self.published.insert(&scope, undecided.code);
         let held = self.append_decisions(now, vec![Decision::Quarantine { scope, code: undecided.code }])?;
         self.append_decisions(now, held.into_iter().map(|ends| Decision::Release { ends }).collect())?;
         self.replica.sync()?;
@@ -415,7 +415,7 @@ impl HubCore {
         let left = core::mem::take(&mut self.undecided);
         for undecided in &left {
             let scope = QuarantineScope::Change { change: undecided.change, carrier: Carrier::Content };
-            if self.published.insert(scope.clone()) {
+            if self.published.insert(&scope, undecided.code) {
                 decisions.push(Decision::Quarantine { scope, code: undecided.code });
             }
         }

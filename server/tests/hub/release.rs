@@ -14,7 +14,7 @@ use qianmo_protocol::time::Month;
 use qianmo_replica::bundle::{BundleWriter, SealKey};
 use qianmo_replica::replica::{CODE_BASE_ERASED, Delivery, Replica};
 use qianmo_server::admin::{Folder, HubKeyFiles, InitOrder, import_bundle, init};
-use qianmo_server::hub::{HeldWhat, HubOutput, ReleaseError, ReleaseOrder, SessionId};
+use qianmo_server::hub::{CODE_MONTH_AHEAD, HeldWhat, HubOutput, ReleaseError, ReleaseOrder, SessionId};
 
 use crate::world::{Tablet, World, assert_same_states, copy_of, june, month};
 
@@ -96,6 +96,24 @@ fn grant_for_another_station_releases_nothing() {
     grant(&mut world, "P01", GrantRole::Viewer, "ST02");
     settle(&mut world);
     assert_eq!((content(world.core.replica(), &visit), world.core.counters().releases), (None, 0));
+}
+
+#[test]
+fn record_far_ahead_without_a_right_is_held_for_both_and_the_grant_releases_one() {
+    let mut world = World::new(45);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let visit = world.file_in(&mut tablet_a, &elsewhere(9), "别站,又太远");
+    world.meet(&mut tablet_a);
+    let codes = |world: &World| world.core.held().unwrap().iter().map(|one| one.code).collect::<BTreeSet<_>>();
+    assert_eq!(codes(&world).len(), 2, "{:?}", codes(&world));
+    grant(&mut world, "P01", GrantRole::Technician, "ST02");
+    settle(&mut world);
+    assert_eq!((content(world.core.replica(), &visit), codes(&world)), (None, BTreeSet::from([CODE_MONTH_AHEAD])));
+    let now = world.now();
+    world.core.release(now, &ReleaseOrder::Code(CODE_MONTH_AHEAD)).unwrap();
+    assert!(content(world.core.replica(), &visit).is_some());
+    world.meet(&mut tablet_a);
+    assert_same_states(&[&tablet_a.replica, world.core.replica()]);
 }
 
 #[test]
