@@ -13,12 +13,14 @@
 //! fleet    the tablets, and acts on them codes    why something is held, in words
 //! help     what everything means       complaints  complaints and suggestions
 //! form     fields that were sent        nav      the links of every page
+//! find     one box, and timelines
 //! ```
 
 mod account;
 mod codes;
 mod complaints;
 mod desk;
+mod find;
 mod fleet;
 mod form;
 mod help;
@@ -52,6 +54,9 @@ const PAGE_RECORDS: usize = 50;
 pub(crate) fn routes() -> Router<WebState> {
     Router::new()
         .route("/", get(index))
+        .route("/find", get(find::find))
+        .route("/targets/{code}", get(find::target))
+        .route("/people/{code}", get(find::person))
         .route("/records/{id}", get(record_page))
         .route("/records/{id}/act", post(desk::act))
         .route("/records/{id}/settle", post(desk::settle))

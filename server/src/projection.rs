@@ -25,13 +25,18 @@
 //! [`ProjectionError`]. A failure while the hub runs is logged; the model then stands still, `/healthz` says so, and the
 //! next start builds it anew.
 
+mod about;
+mod directory;
 mod lists;
 mod mask;
 mod names;
+mod numerals;
 mod query;
 mod report;
 mod row;
+mod sound;
 mod tally;
+mod terms;
 mod words;
 
 use std::collections::BTreeSet;
@@ -49,6 +54,8 @@ use crate::hub::{HubCore, RoundFollower};
 
 use row::Written;
 
+pub use about::{Subject, Timeline, TimelineCursor};
+pub use directory::{Entry, EntryKind, also_looked_for};
 pub use lists::Listed;
 pub(crate) use mask::HIDDEN;
 pub use mask::{Mask, Personal};
@@ -61,7 +68,7 @@ pub use tally::{Counts, Places};
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 8;
+const SCHEMA_VERSION: i32 = 9;
 /// Which program built a model, in the database's own field for it. Another version may read records that the one before it
 /// could not: the model is made anew then.
 const BUILT_BY: i32 = {
@@ -119,7 +126,7 @@ CREATE INDEX record_directory ON record (form, touched);
 
 /// What can be searched, by the record's number. Erased words leave its pages at once.
 pub(crate) const SEARCH_SCHEMA: &str = "
-CREATE VIRTUAL TABLE search USING fts5(words, chars, tokenize = 'unicode61 remove_diacritics 0');
+CREATE VIRTUAL TABLE search USING fts5(chars, tokenize = 'unicode61 remove_diacritics 0');
 INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
 ";
 
@@ -168,12 +175,12 @@ impl Projection {
     /// # Errors
     /// [`ProjectionError`].
     pub fn open(path: &Path, forms: Arc<FormSet>) -> Result<Self, ProjectionError> {
-        let connection = match Self::connect(path) {
+        let connection = match Self::connect(path, &forms) {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::info!(%error, "the read model is made anew");
                 remove(path)?;
-                Self::connect(path)?
+                Self::connect(path, &forms)?
             }
         };
         Ok(Self { connection, forms, must_wipe: false })
@@ -190,7 +197,7 @@ impl Projection {
         Ok(Self { connection, forms, must_wipe: false })
     }
 
-    fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
+    fn connect(path: &Path, forms: &FormSet) -> Result<Connection, rusqlite::Error> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // Nothing is lost with it: what a crash takes is made good from the log.
@@ -213,7 +220,7 @@ impl Projection {
         make_private(path);
         let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         if verdict != "ok"
-            || !row::are_sound(&connection)?
+            || !row::are_sound(&connection, forms)?
             || !tally::is_sound(&connection)?
             || !is_search_sound(&connection)
         {
@@ -255,7 +262,9 @@ impl Projection {
         let started = std::time::Instant::now();
         // Taking words out and counting down one record at a time costs far more than new tables.
         let transaction = self.connection.transaction()?;
-        transaction.execute_batch("DELETE FROM cursor; DROP TABLE search; DROP TABLE record; DROP TABLE tally;")?;
+        transaction.execute_batch(
+            "DELETE FROM cursor; DROP TABLE search; DROP TABLE record; DROP TABLE tally; DROP TABLE about;",
+        )?;
         create_records(&transaction)?;
         transaction.commit()?;
         self.must_wipe = true;
@@ -398,7 +407,7 @@ impl RoundFollower for Projector {
 
 /// Makes the tables that hold records and what follows from them.
 fn create_records(connection: &Connection) -> Result<(), rusqlite::Error> {
-    [RECORD_SCHEMA, lists::SCHEMA, tally::SCHEMA, SEARCH_SCHEMA]
+    [RECORD_SCHEMA, lists::SCHEMA, tally::SCHEMA, about::SCHEMA, SEARCH_SCHEMA]
         .into_iter()
         .try_for_each(|schema| connection.execute_batch(schema))
 }

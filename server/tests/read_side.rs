@@ -10,6 +10,8 @@
 
 #[path = "read_side/api.rs"]
 mod api;
+#[path = "read_side/find.rs"]
+mod find;
 #[path = "read_side/fleet.rs"]
 mod fleet;
 #[path = "../../protocol/tests/gate_support.rs"]

@@ -67,17 +67,17 @@ struct Choice {
     is_chosen: bool,
 }
 
-struct Row {
-    link: String,
-    date: String,
+pub(super) struct Row {
+    pub(super) link: String,
+    pub(super) date: String,
     /// When it was written, where the date is another.
-    written: Option<String>,
-    form: String,
-    summary: String,
-    place: String,
-    month: Option<String>,
-    author: String,
-    badges: Vec<Badge>,
+    pub(super) written: Option<String>,
+    pub(super) form: String,
+    pub(super) summary: String,
+    pub(super) place: String,
+    pub(super) month: Option<String>,
+    pub(super) author: String,
+    pub(super) badges: Vec<Badge>,
 }
 
 impl ListView {
@@ -210,7 +210,7 @@ fn kept(filter: &Filter, lang: Lang) -> Vec<(&'static str, String)> {
     kept
 }
 
-fn row(state: &WebState, names: &Names, record: &ProjectedRecord, lang: Lang) -> Row {
+pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, lang: Lang) -> Row {
     let words = super::Words::of(lang);
     let teller = Teller::new(state.mask(), names, &record.form, record.form_version);
     // Who did it; who brought a ledger in wrote the record, but was not there.

@@ -23,8 +23,9 @@ enum ForWhom {
 }
 
 /// The bar above, from left to right.
-const BAR: [Place; 3] = [
+const BAR: [Place; 4] = [
     Place { path: "/", zh: "记录", en: "Records", for_whom: ForWhom::Everybody },
+    Place { path: "/find", zh: "查找", en: "Find", for_whom: ForWhom::Everybody },
     Place { path: "/fleet", zh: "设备", en: "Devices", for_whom: ForWhom::Keepers },
     Place { path: "/help", zh: "帮助", en: "Help", for_whom: ForWhom::Everybody },
 ];

@@ -11,6 +11,7 @@ use qianmo_forms::ReferenceKind;
 use qianmo_protocol::ids::DocId;
 
 use super::ProjectionError;
+use super::directory::Entry;
 use super::mask::{HIDDEN, Mask};
 use super::query::Reader;
 
@@ -18,6 +19,7 @@ use super::query::Reader;
 #[derive(Debug, Default)]
 pub struct Names {
     by_form: BTreeMap<String, BTreeMap<String, String>>,
+    entries: Vec<Entry>,
 }
 
 /// The form whose records say what a reference is called.
@@ -48,6 +50,12 @@ impl Names {
     pub fn all(&self, kind: ReferenceKind) -> impl Iterator<Item = (&str, &str)> {
         let names = directory_of(kind).and_then(|form| self.by_form.get(form));
         names.into_iter().flatten().map(|(code, name)| (code.as_str(), name.as_str()))
+    }
+
+    /// The entries of directories that can be looked for, as they may be shown.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 }
 
@@ -83,6 +91,7 @@ impl Reader {
                 let fields: String = row.get(2)?;
                 let fields = serde_json::from_str(&fields).unwrap_or(Value::Null);
                 let shown = mask.fields(mask.form(form, row.get(1)?), fields);
+                names.entries.extend(Entry::of(mask, form, row.get(1)?, &DocId(row.get(0)?), &shown));
                 let text = |name: &str| shown.get(name).and_then(Value::as_str).filter(|text| *text != HIDDEN);
                 let code = text("code");
                 let Some(name) = text("name").or(code) else { continue };

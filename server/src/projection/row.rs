@@ -14,6 +14,7 @@ use qianmo_protocol::review::ReviewStatus;
 use qianmo_replica::replica::{RecordRow, Replica, ReplicaError};
 
 use super::ProjectionError;
+use super::about;
 use super::words::{self, Cutter};
 
 /// A field of a record that needs a person's decision.
@@ -254,6 +255,7 @@ pub(super) fn write(
     let is_registry = form.is_some_and(|form| form.kind() == FormKind::Registry);
     let number = upsert(connection, &record, is_registry)?;
     index(connection, forms, number, &record)?;
+    about::write(connection, forms, number, &record)?;
     Ok(if record.is_gone { Written::Gone } else { Written::Shown })
 }
 
@@ -303,9 +305,8 @@ fn index(
     if record.is_gone {
         return Ok(());
     }
-    let indexed = Cutter.index(&words::text_of(forms, record));
-    let mut statement = connection.prepare_cached("INSERT INTO search (rowid, words, chars) VALUES (?1, ?2, ?3)")?;
-    statement.execute(params![number, indexed.words, indexed.chars])?;
+    let mut statement = connection.prepare_cached("INSERT INTO search (rowid, chars) VALUES (?1, ?2)")?;
+    statement.execute(params![number, Cutter.index(&words::text_of(forms, record))])?;
     Ok(())
 }
 
@@ -346,9 +347,10 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite:
     })
 }
 
-/// Whether every row is as it was written.
-pub(super) fn are_sound(connection: &Connection) -> Result<bool, rusqlite::Error> {
-    let sql = format!("SELECT {COLUMNS}, conflicts, checksum FROM record");
+/// Whether every row is as it was written, and stands under whom it speaks of.
+pub(super) fn are_sound(connection: &Connection, forms: &FormSet) -> Result<bool, rusqlite::Error> {
+    let mut about = 0_u64;
+    let sql = format!("SELECT {COLUMNS}, conflicts, checksum, number FROM record");
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -357,6 +359,7 @@ pub(super) fn are_sound(connection: &Connection) -> Result<bool, rusqlite::Error
         if row.get::<_, [u8; 16]>(18)? != checksum(&record) || count != Some(record.conflicts.len()) {
             return Ok(false);
         }
+        about = about.wrapping_add(about::sum_of(forms, row.get(19)?, &record));
     }
-    Ok(true)
+    Ok(about == about::sum(connection)?)
 }

@@ -1,9 +1,10 @@
-//! Text as the search index takes it: words and characters.
+//! Text as the search index takes it, and a query in the index's language.
 //!
-//! Chinese has no spaces, so an index of words depends on where a dictionary cuts. A record is indexed twice: by the words
-//! of a dictionary (jieba, with the labels and aliases of our choice lists beside its own), and by single characters. A
-//! part of a query matches where it stands as a word, or where its characters stand one after another: whatever the
-//! dictionary thinks, text that is there is found.
+//! Chinese has no spaces, so an index of words depends on where a dictionary cuts. A record is indexed by single characters:
+//! a word of a query matches where its characters stand one after another, so whatever a dictionary thinks, text that is
+//! there is found. A dictionary (jieba, with the names of our choice lists beside its own) only cuts queries: words that were
+//! typed without spaces may stand apart. A word also finds what else its thing is called ([`Terms`]), and numbers that are
+//! written the other way; width and case do not matter.
 //!
 //! # Invariants
 //!
@@ -13,7 +14,7 @@
 //!
 //! # Limits
 //!
-//! [`QUERY_CHARS_MAX`], [`QUERY_WORDS_MAX`].
+//! [`QUERY_CHARS_MAX`], [`QUERY_WORDS_MAX`]. Other names are those of the shipped lists, not of a district's own.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -21,25 +22,19 @@ use std::sync::OnceLock;
 use jieba_rs::Jieba;
 use serde_json::Value;
 
+use qianmo_forms::text::half_width;
 use qianmo_forms::{FieldType, Form, FormSet, Lang, ReferenceKind, Value as FormValue, personal};
 
 use super::ProjectedRecord;
+use super::numerals;
+use super::terms::Terms;
 
 /// Most characters of a query.
 pub const QUERY_CHARS_MAX: usize = 100;
 /// Most words of a query.
 pub const QUERY_WORDS_MAX: usize = 16;
 
-/// A text in the two ways it is indexed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Indexed {
-    /// Words of the dictionary, with spaces between.
-    pub(super) words: String,
-    /// Single Han characters and whole words of other scripts, with spaces between.
-    pub(super) chars: String,
-}
-
-/// Cuts texts into words. The dictionary is read once in a process.
+/// Cuts texts. The dictionary is read once in a process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Cutter;
 
@@ -47,21 +42,15 @@ fn dictionary() -> &'static Jieba {
     static DICTIONARY: OnceLock<Jieba> = OnceLock::new();
     DICTIONARY.get_or_init(|| {
         let mut jieba = Jieba::new();
-        let forms = FormSet::built_in().ok();
-        let fields = forms.iter().flat_map(FormSet::iter).flat_map(Form::fields);
-        let lists = fields.filter_map(|field| field.field_type.choices());
-        for choice in lists.flat_map(|list| list.iter()) {
-            let names = std::iter::once(choice.label.zh.as_str()).chain(choice.aliases.iter().map(String::as_str));
-            for name in names.filter(|name| name.chars().count() > 1 && name.chars().all(is_han)) {
-                jieba.add_word(name, None, None);
-            }
+        for name in Terms::shipped().names() {
+            jieba.add_word(name, None, None);
         }
         jieba
     })
 }
 
 /// Whether a character is written without spaces around its words.
-const fn is_han(char: char) -> bool {
+pub(super) const fn is_han(char: char) -> bool {
     matches!(char,
         '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}' | '〇')
 }
@@ -81,38 +70,79 @@ fn single(text: &str) -> String {
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Width and case aside.
+pub(super) fn folded(text: &str) -> String {
+    half_width(text).to_lowercase()
+}
+
+/// What a query asks for: parts between white space, each of them words.
+pub(super) fn asked(text: &str) -> Option<Vec<Vec<String>>> {
+    if text.chars().count() > QUERY_CHARS_MAX {
+        return None;
+    }
+    let folded = folded(text);
+    let mut parts: Vec<&str> = folded.split_whitespace().collect();
+    let joined = parts.concat();
+    // Pinyin is often typed with spaces between its syllables.
+    if parts.len() > 1 && joined.bytes().all(|byte| byte.is_ascii_alphabetic()) && Terms::shipped().knows(&joined) {
+        parts = vec![&joined];
+    }
+    let asked: Vec<Vec<String>> = parts.into_iter().map(Cutter::words).filter(|words| !words.is_empty()).collect();
+    (!asked.is_empty() && asked.iter().map(Vec::len).sum::<usize>() <= QUERY_WORDS_MAX).then_some(asked)
+}
+
 impl Cutter {
     /// A text as it is indexed.
-    pub(super) fn index(self, text: &str) -> Indexed {
-        let lower = text.to_lowercase();
-        let tokens = dictionary().cut_for_search(&lower, true);
-        let words: Vec<&str> =
-            tokens.iter().map(|token| token.word).filter(|word| word.chars().any(char::is_alphanumeric)).collect();
-        Indexed { words: words.join(" "), chars: single(text) }
+    pub(super) fn index(self, text: &str) -> String {
+        single(&folded(text))
+    }
+
+    /// The words of a part of a query; one that names something, or is part of such a name, is one word.
+    fn words(part: &str) -> Vec<String> {
+        let terms = Terms::shipped();
+        if part.chars().all(char::is_alphanumeric) && (terms.knows(part) || !terms.others(part).is_empty()) {
+            return vec![part.to_owned()];
+        }
+        let mut words = BTreeSet::new();
+        for run in numerals::apart(part) {
+            if numerals::is_number(&run) {
+                words.insert(run);
+                continue;
+            }
+            let tokens = dictionary().cut(&run, true);
+            let of_run = tokens.iter().map(|token| token.word).filter(|word| word.chars().any(char::is_alphanumeric));
+            words.extend(of_run.map(ToOwned::to_owned));
+        }
+        words.into_iter().collect()
     }
 
     /// A query in the index's language; `None` if there is nothing in it to look for, or too much.
     pub(super) fn query(self, text: &str) -> Option<String> {
-        if text.chars().count() > QUERY_CHARS_MAX {
-            return None;
-        }
-        let lower = text.to_lowercase();
-        let tokens = dictionary().cut(&lower, true);
-        let words: BTreeSet<&str> =
-            tokens.iter().map(|token| token.word).filter(|word| word.chars().any(char::is_alphanumeric)).collect();
-        if words.is_empty() || words.len() > QUERY_WORDS_MAX {
-            return None;
-        }
-        let parts: Vec<String> = words.into_iter().map(part).collect();
+        let words: BTreeSet<String> = asked(text)?.into_iter().flatten().collect();
+        let parts: Vec<String> = words.iter().map(|word| part(word)).collect();
         Some(parts.join(" AND "))
     }
 }
 
-/// One word of a query: as a word, or as its characters one after another. The last of other scripts may go on.
+/// Everything that a word of a query finds: itself, the other names of its thing, its number written the other way.
+pub(super) fn ways(word: &str) -> BTreeSet<String> {
+    let is_long = word.chars().nth(1).is_some();
+    let numbers = if is_long { numerals::other_ways(word) } else { Vec::new() };
+    let names = Terms::shipped().others(word).into_iter().map(ToOwned::to_owned);
+    std::iter::once(word.to_owned()).chain(names).chain(numbers).collect()
+}
+
+/// A word of a query in the index's language, in any of its ways.
 fn part(word: &str) -> String {
+    let ways: Vec<String> = ways(word).iter().map(|way| phrase(way)).collect();
+    format!("({})", ways.join(" OR "))
+}
+
+/// The characters of a word one after another. The last of other scripts may go on.
+fn phrase(word: &str) -> String {
     let chars = single(word);
     let more = if chars.chars().last().is_some_and(is_han) { "" } else { " *" };
-    format!("({{words}} : {} OR {{chars}} : {}{more})", quoted(word), quoted(&chars))
+    format!("{}{more}", quoted(&chars))
 }
 
 /// A text in the quotation marks of the index's language.
@@ -187,9 +217,8 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(super::super::SEARCH_SCHEMA).unwrap();
         for (number, text) in (1_i64..).zip(texts) {
-            let indexed = Cutter.index(text);
-            let values = rusqlite::params![number, indexed.words, indexed.chars];
-            connection.execute("INSERT INTO search (rowid, words, chars) VALUES (?1, ?2, ?3)", values).unwrap();
+            let values = rusqlite::params![number, Cutter.index(text)];
+            connection.execute("INSERT INTO search (rowid, chars) VALUES (?1, ?2)", values).unwrap();
         }
         connection
     }
@@ -224,6 +253,15 @@ mod tests {
             ("红蜘蛛", vec![4]),
             ("防控绿色", vec![4]),
             ("苹果", vec![]),
+            ("山楂叶螨", vec![4]),
+            ("叶螨", vec![4]),
+            ("hongzhizhu", vec![4]),
+            ("lxsxc", vec![1]),
+            ("li xiao shi xin chong", vec![1]),
+            ("ＳＴ０３", vec![2]),
+            ("二十亩", vec![1]),
+            ("贰拾亩", vec![1]),
+            ("20亩", vec![1]),
         ] {
             assert_eq!(found(&connection, query), expected, "{query}");
         }

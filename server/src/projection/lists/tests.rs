@@ -84,9 +84,8 @@ fn write(connection: &Connection, row: &Row) {
     let number: i64 = connection.query_row(sql, values, |row| row.get(0)).unwrap();
     connection.execute("DELETE FROM search WHERE rowid = ?1", [number]).unwrap();
     if !row.is_gone {
-        let indexed = Cutter.index(TEXTS[row.text]);
-        let sql = "INSERT INTO search (rowid, words, chars) VALUES (?1, ?2, ?3)";
-        connection.execute(sql, params![number, indexed.words, indexed.chars]).unwrap();
+        let sql = "INSERT INTO search (rowid, chars) VALUES (?1, ?2)";
+        connection.execute(sql, params![number, Cutter.index(TEXTS[row.text])]).unwrap();
     }
 }
 
