@@ -8,6 +8,7 @@ pub mod epoch;
 pub mod handshake;
 pub mod import;
 pub mod projection;
+pub mod read;
 pub mod sync;
 pub mod table;
 

@@ -30,6 +30,9 @@ use rand_chacha::ChaCha20Rng;
 /// When the organisation begins: 2025-06-15.
 pub const NOW: UnixMillis = UnixMillis(1_750_000_000_000);
 
+/// The epoch of its hub.
+const EPOCH: Epoch = Epoch([1; 16]);
+
 /// Where stores are.
 #[derive(Clone)]
 pub enum Storage {
@@ -152,6 +155,16 @@ impl World {
         Self::with_storage(seed, Storage::Memory)
     }
 
+    /// The hub's store of an organisation that was made from this seed with its stores in this folder, opened again.
+    pub fn stored_hub(seed: u64, folder: &Path) -> Replica {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let authority = key(&mut rng);
+        let id = HubId::from_key(key(&mut rng).verifying_key().as_bytes());
+        let role = Role::Hub { hub: id, epoch: EPOCH };
+        let identity = Identity { authority: authority.verifying_key().to_bytes(), key: key(&mut rng), role };
+        Storage::Folder(folder.to_owned()).open("hub", identity, &mut rng).1
+    }
+
     /// An organisation with its stores somewhere.
     pub fn with_storage(seed: u64, storage: Storage) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
@@ -159,7 +172,7 @@ impl World {
         let org = OrgId::from_authority_key(authority.verifying_key().as_bytes());
         let signing = key(&mut rng);
         let id = HubId::from_key(signing.verifying_key().as_bytes());
-        let epoch = Epoch([1; 16]);
+        let epoch = EPOCH;
         let identity = Identity {
             authority: authority.verifying_key().to_bytes(),
             key: key(&mut rng),

@@ -29,7 +29,7 @@ use crate::world::{Storage, Tablet, World};
 
 /// Records that one tablet brings.
 const RECORDS_OF_TABLET: usize = 2_000;
-const STATIONS: u32 = 12;
+pub(super) const STATIONS: u32 = 12;
 /// Months 1 to this one of 2025: a hub of June takes records of the next two months.
 const MONTHS: u8 = 8;
 /// Records of a list's page, and of one of the feed.
@@ -100,7 +100,7 @@ pub fn run(lines: &mut Lines<'_>, order: &ProjectionOrder) -> anyhow::Result<()>
 }
 
 /// Files records from as many tablets as it takes; the hub judges them.
-fn fill(world: &mut World, records: usize) -> anyhow::Result<()> {
+pub(super) fn fill(world: &mut World, records: usize) -> anyhow::Result<()> {
     world.storage = Storage::Memory;
     world.level = 3;
     let bar = bar(records, "records");
@@ -118,15 +118,15 @@ fn fill(world: &mut World, records: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn station(rng: &mut ChaCha20Rng) -> String {
+pub(super) fn station(rng: &mut ChaCha20Rng) -> String {
     format!("ST{:02}", rng.random_range(1..=STATIONS))
 }
 
-fn month(rng: &mut ChaCha20Rng) -> u8 {
+pub(super) fn month(rng: &mut ChaCha20Rng) -> u8 {
     rng.random_range(1..=MONTHS)
 }
 
-fn form(rng: &mut ChaCha20Rng) -> &'static str {
+pub(super) fn form(rng: &mut ChaCha20Rng) -> &'static str {
     ["visit", "visit", "visit", "guidance", "guidance", "training", "demo", "demand"].choose(rng).copied().unwrap()
 }
 

@@ -122,7 +122,14 @@ pub fn of_files(files: &[PathBuf]) -> anyhow::Result<String> {
     let texts = files.iter().map(read).collect::<anyhow::Result<Vec<String>>>()?;
     let figures = Figures::read(&texts)?;
     let (seeds, commits) = (figures.every("seed"), figures.every("commit"));
-    let tables = [sync(&figures), epochs(&figures), connections(&figures), import(&figures), projection(&figures)];
+    let tables = [
+        sync(&figures),
+        epochs(&figures),
+        connections(&figures),
+        import(&figures),
+        projection(&figures),
+        pages(&figures),
+    ];
     Ok(format!("Seed {seeds}; commit {commits}.\n\n{}", tables.map(|table| table.0).join("\n")))
 }
 
@@ -266,6 +273,17 @@ fn projection(figures: &Figures) -> Table {
     for year in figures.all("year_figures") {
         let title = format!("a year's figures of {}: p50", year.text("of"));
         table.row(year, &title, &format!("{} ms", year.show("p50_ms")), "–", "–");
+    }
+    table
+}
+
+fn pages(figures: &Figures) -> Table {
+    let mut table = Table::new("Pages over HTTP");
+    for page in figures.all("list_page") {
+        let title = format!("{} ({} records): p50 / p95", page.text("query"), page.show("records"));
+        let measured = format!("{} / {} ms", page.show("p50_ms"), page.show("p95_ms"));
+        let aim = page.number("aim_p95_ms");
+        table.row(page, &title, &measured, &format!("p95 {} ms", shown(aim)), &distance(page.number("p95_ms"), aim));
     }
     table
 }

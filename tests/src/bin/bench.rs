@@ -1,6 +1,6 @@
 //! Benchmarks: one JSON line for each figure, with its seed and commit.
 //!
-//! `bench sync`, `bench import` and `bench projection` measure; `bench table` reads the lines of one or more runs and prints
+//! `bench sync`, `bench import`, `bench projection` and `bench read` measure; `bench table` reads the lines of one or more runs and prints
 //! the tables of `docs/measured.md`, with the median where a figure was measured several times. Times are of this machine
 //! and are meant to be compared within one run.
 #![expect(clippy::print_stderr, reason = "a command-line program speaks through it")]
@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use qianmo_tests::bench::import::{self, ChildOrder, ImportOrder};
 use qianmo_tests::bench::projection::{self, ProjectionOrder};
+use qianmo_tests::bench::read::{self, ReadOrder};
 use qianmo_tests::bench::sync::{self, SyncOrder};
 use qianmo_tests::bench::{Lines, table};
 
@@ -45,6 +46,13 @@ enum What {
         runs: Runs,
         #[command(flatten)]
         order: ProjectionOrder,
+    },
+    /// The pages over HTTP: what the server takes for each list, with every sort of filter.
+    Read {
+        #[command(flatten)]
+        runs: Runs,
+        #[command(flatten)]
+        order: ReadOrder,
     },
     /// Prints the tables of `docs/measured.md` from files of figures.
     Table {
@@ -83,6 +91,7 @@ fn run(what: What) -> anyhow::Result<()> {
         What::Sync { runs, order } => repeated(&runs, |lines| sync::run(lines, &order)),
         What::Import { runs, order } => repeated(&runs, |lines| import::run(lines, &order)),
         What::Projection { runs, order } => repeated(&runs, |lines| projection::run(lines, &order)),
+        What::Read { runs, order } => repeated(&runs, |lines| read::run(lines, &order)),
         What::Table { files } => Ok(write!(out, "{}", table::of_files(&files)?)?),
         What::ImportChild(order) => Ok(writeln!(out, "{}", import::child(&order)?)?),
     }
