@@ -9,6 +9,7 @@
 //! room      the driver and its browsers     browser   one browser, used as a person uses it
 //! page      what every page must pass       page.js   the rules, run in the page
 //! walk      every page, from the demo       reading   without signing in       desk   a coordinator's work
+//! places    tablets and complaints          hostile   texts that mean harm
 //! ```
 //!
 //! A new page is one line in `walk`.
@@ -37,6 +38,8 @@ mod hostile;
 mod office;
 #[path = "browser/page.rs"]
 mod page;
+#[path = "browser/places.rs"]
+mod places;
 #[path = "browser/reading.rs"]
 mod reading;
 #[path = "browser/room.rs"]

@@ -26,7 +26,7 @@ async fn sign_in(browser: &Browser, login: &str, password: &str) {
 }
 
 /// Signs in for the first time and chooses a password.
-async fn begin(browser: &Browser, hub: &Hub, login: &str) {
+pub async fn begin(browser: &Browser, hub: &Hub, login: &str) {
     let password = account(hub, login);
     sign_in(browser, login, &password).await;
     browser.sees("请先把管理员给的密码改成自己的").await;
@@ -54,7 +54,7 @@ fn filed(hub: &Hub) -> (Tablet, String, String) {
 }
 
 /// Nothing went wrong that nobody saw. `statuses` are the refusals that were meant to come.
-async fn quiet(browser: &Browser, statuses: &[u16]) {
+pub async fn quiet(browser: &Browser, statuses: &[u16]) {
     let meant = |fault: &String| statuses.iter().any(|status| fault.contains(&format!("status of {status}")));
     let found: Vec<String> = complaints(browser, 200).await.into_iter().filter(|fault| !meant(fault)).collect();
     assert_eq!(found, Vec::<String>::new());

@@ -7,7 +7,7 @@ use super::office::Hub;
 use super::page::{Faults, Page, look};
 use super::room::play;
 
-const MARKUP: &str =
+pub const MARKUP: &str =
     "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>\"'><svg/onload=alert(1)>{{7*7}}";
 const FORMULA: &str = "=cmd|'/c calc'!A1 +1 -1 @SUM(A1)";
 const TURNED: &str = "\u{202e}gnp.exe\u{202c} \u{2067}שלום\u{2069} ﷽ Z\u{351}\u{36b}\u{343}algo";

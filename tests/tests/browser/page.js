@@ -20,8 +20,12 @@ function fault(rule, node, what) {
 const isVisible = (node) =>
   node.checkVisibility({ opacityProperty: true, visibilityProperty: true, contentVisibilityAuto: true }) &&
   node.getClientRects().length > 0;
-// Out to the left is where things go that wait for the keyboard or are for screen readers only.
-const isOnPage = (node) => isVisible(node) && node.getBoundingClientRect().right > 0;
+// Out to the left, or a dot, is what waits for the keyboard or is for screen readers only.
+function isOnPage(node) {
+  if (!isVisible(node)) return false;
+  const rect = node.getBoundingClientRect();
+  return rect.right > 0 && rect.width > 1;
+}
 
 for (const details of all('details')) details.open = true;
 
@@ -199,7 +203,8 @@ const page = document.scrollingElement;
 if (page.scrollWidth > page.clientWidth) {
   const wide = all('body *').filter((node) => isOnPage(node) && node.getBoundingClientRect().right > page.clientWidth + 1);
   const inner = wide.filter((node) => !wide.some((other) => other !== node && node.contains(other)));
-  fault('scroll-horizontal', inner[0] ?? null, `the page is ${page.scrollWidth} wide of ${page.clientWidth}`);
+  const spilling = all('body *').find((node) => isOnPage(node) && node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 0);
+  fault('scroll-horizontal', inner[0] ?? spilling ?? null, `the page is ${page.scrollWidth} wide of ${page.clientWidth}`);
 }
 for (const node of all('body *').filter(isOnPage)) {
   const style = getComputedStyle(node);

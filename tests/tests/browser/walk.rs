@@ -1,5 +1,7 @@
 //! Every page there is, light and dark, in both languages and sizes: a new page is one line here.
 
+use serde_json::json;
+
 use super::browser::{Browser, DESKTOP};
 use super::demo::Demo;
 use super::office::Hub;
@@ -7,7 +9,7 @@ use super::page::{Faults, Page, audit, complaints, look_at_all};
 use super::room::play;
 
 /// Pages that need nobody to sign in. `{key}` is a record that the list of [`PLACES`] shows first.
-const OPEN: [Page; 9] = [
+const OPEN: [Page; 12] = [
     Page::new("list", "/"),
     Page::new("list-filtered", "/?state=approved&station=ST01&text=%E6%A2%A8%E5%B0%8F"),
     Page::new("list-conflicts", "/?conflicts=true"),
@@ -16,30 +18,57 @@ const OPEN: [Page; 9] = [
     Page::new("record-conflict", "/records/{conflict}"),
     Page::new("record-returned", "/records/{returned}"),
     Page::new("sign-in", "/sign-in"),
+    Page::new("complaints", "/complaints"),
+    Page::new("help", "/help"),
+    Page::new("about-my-data", "/about-my-data"),
     Page::new("problem", "/nowhere").with_status(404),
 ];
 
 /// Pages for somebody who is signed in.
-const SIGNED: [Page; 4] = [
+const SIGNED: [Page; 10] = [
     Page::new("account", "/account"),
     Page::new("signed-list", "/"),
     Page::new("signed-record", "/records/{record}"),
     Page::new("signed-conflict", "/records/{conflict}"),
+    Page::new("fleet", "/fleet"),
+    Page::new("fleet-enrol", "/fleet/enrol"),
+    Page::new("fleet-revoke", "/fleet/devices/{device}/revoke"),
+    Page::new("fleet-held", "/fleet/held"),
+    Page::new("signed-complaints", "/complaints"),
+    Page::new("not-allowed", "/fleet/acts").with_status(403),
 ];
 
-/// Records by a name, and the list whose first one it is.
-const PLACES: [(&str, &str); 3] =
-    [("record", "/?state=approved"), ("conflict", "/?conflicts=true"), ("returned", "/?state=returned")];
+/// Pages for the administrator.
+const ADMINISTRATION: [Page; 2] = [Page::new("fleet-acts", "/fleet/acts"), Page::new("admin-fleet", "/fleet")];
 
-async fn places(browser: &Browser) -> Vec<(&'static str, String)> {
-    let mut places = Vec::new();
-    for (name, list) in PLACES {
-        browser.go(list).await;
-        let link = browser.run("return document.querySelector('a[href^=\"/records/\"]')?.pathname").await;
-        let link = link.as_str().unwrap_or_else(|| panic!("no record on {list}"));
-        places.push((name, link.trim_start_matches("/records/").to_owned()));
+/// What a `{key}` stands for: what this link on this page leads to.
+const PLACES: [(&str, &str, &str); 3] = [
+    ("record", "/?state=approved", "td.what a"),
+    ("conflict", "/?conflicts=true", "td.what a"),
+    ("returned", "/?state=returned", "td.what a"),
+];
+const SIGNED_PLACES: [(&str, &str, &str); 1] = [("device", "/fleet", "a[href^='/fleet/devices/']")];
+
+/// The ids that the keys stand for.
+async fn find(browser: &Browser, wanted: &[(&'static str, &str, &str)], places: &mut Vec<(&'static str, String)>) {
+    for (key, page, css) in wanted {
+        browser.go(page).await;
+        let script = "return document.querySelector(arguments[0])?.pathname.match(/[0-9a-f]{8,}/)[0]";
+        let id = browser.run_with(script, json!(css)).await;
+        places.push((key, id.as_str().unwrap_or_else(|| panic!("no {css} on {page}")).to_owned()));
     }
-    places
+}
+
+/// Signs in as the demo says: "sign in: ADDRESS  LOGIN / PASSWORD", a line for each account.
+async fn sign_in(browser: &Browser, demo: &Demo, login: &str) {
+    let mut told = demo.said.lines().filter_map(|line| line.split_once("/sign-in  ")?.1.split_once(" / "));
+    let (login, password) =
+        told.find(|(name, _)| *name == login).unwrap_or_else(|| panic!("no account: {}", demo.said));
+    browser.go("/sign-in").await;
+    browser.fill("login", login).await;
+    browser.fill("password", password).await;
+    browser.press("main form button").await;
+    browser.sees("退出").await;
 }
 
 #[test]
@@ -47,18 +76,18 @@ fn every_page_passes_the_checks_in_both_languages_and_sizes_light_and_dark() {
     play("walk", async |room| {
         let demo = Demo::start();
         let browser = room.browser(demo.web, DESKTOP).await;
-        let places = places(&browser).await;
+        let mut places = Vec::new();
         let mut faults = Faults::default();
+        find(&browser, &PLACES, &mut places).await;
         look_at_all(&browser, &OPEN, &places, &mut faults).await;
-        // As the demo says: "sign in: ADDRESS  LOGIN / PASSWORD".
-        let (_, told) = demo.said.split_once("/sign-in  ").unwrap_or_else(|| panic!("no account: {}", demo.said));
-        let (login, password) = told.lines().next().unwrap().split_once(" / ").unwrap();
-        browser.go("/sign-in").await;
-        browser.fill("login", login).await;
-        browser.fill("password", password).await;
-        browser.press("main form button").await;
-        browser.sees("退出").await;
+        sign_in(&browser, &demo, "C01").await;
+        find(&browser, &SIGNED_PLACES, &mut places).await;
         look_at_all(&browser, &SIGNED, &places, &mut faults).await;
+        browser.go("/").await;
+        browser.click("退出").await;
+        browser.sees("协调员和管理员登录后").await;
+        sign_in(&browser, &demo, "A01").await;
+        look_at_all(&browser, &ADMINISTRATION, &places, &mut faults).await;
         faults.none();
     });
 }
