@@ -81,10 +81,13 @@ impl Terms {
             };
             self.things.iter().filter(|thing| thing.names.iter().any(is_meant)).collect()
         };
-        let mut things = leads(false);
+        // A name means its own things alone: `梨小` is also part of the name of a technique that is used against other moths.
+        let mut things = leads(true);
+        if things.is_empty() {
+            things = leads(false);
+        }
         if things.len() > THINGS_MAX {
-            things = leads(true);
-            things.truncate(THINGS_MAX);
+            return Vec::new();
         }
         let all: BTreeSet<&str> = things
             .iter()
@@ -135,6 +138,7 @@ mod tests {
         for word in ["病", "桃树下的石头", "x", "", "不知道"] {
             assert!(terms.others(word).is_empty(), "{word}: {:?}", terms.others(word));
         }
+        assert!(!terms.others("梨小").contains(&"迷向丝"));
         // Peach has a name of one character; it must not turn every record with that character up.
         assert!(!terms.others("大桃").contains(&"桃"));
     }
