@@ -1,6 +1,7 @@
 //! What people write is text, whatever it is: markup, formulas, letters that turn the line round, pictures, and very much of it.
 
 use serde_json::json;
+use thirtyfour::Key;
 
 use super::browser::{DESKTOP, TABLET};
 use super::office::Hub;
@@ -62,12 +63,18 @@ fn hostile_texts_in_every_field_are_shown_as_text_and_break_no_page() {
         for text in [FORMULA, EMOJI, "{{7*7}}", &"W".repeat(4_000)] {
             browser.sees(text).await;
         }
-        // A search for the same is text, too.
-        browser.go("/").await;
-        browser.fill("text", "<script>window.hacked=1</script>\"'>").await;
-        browser.click("筛选").await;
-        browser.sees("条").await;
-        assert_eq!(browser.run("return window.hacked ?? 0").await, json!(0));
+        // What is searched for is text, too, and so is what an address says.
+        for (page, field) in [("/", "text"), ("/find", "q")] {
+            browser.go(page).await;
+            browser.fill(field, "<script>window.hacked=1</script>\"'>").await;
+            browser.keys(Key::Enter).await;
+            browser.sees("走访巡田").await;
+            let kept = browser.find(&format!("[name={field}]")).await.value().await.unwrap();
+            assert_eq!(kept.as_deref(), Some("<script>window.hacked=1</script>\"'>"));
+            assert_eq!(browser.run("return window.hacked ?? 0").await, json!(0));
+        }
+        browser.go("/sign-in?next=javascript:window.hacked=1").await;
+        assert_eq!(browser.find("[name=next]").await.value().await.unwrap().as_deref(), Some("/"));
         faults.none();
     });
 }

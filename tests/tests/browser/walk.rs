@@ -1,15 +1,17 @@
 //! Every page there is, light and dark, in both languages and sizes: a new page is one line here.
 
 use serde_json::json;
+use thirtyfour::Key;
 
 use super::browser::{Browser, DESKTOP};
 use super::demo::Demo;
+use super::desk::quiet;
 use super::office::Hub;
 use super::page::{Faults, Page, audit, complaints, look_at_all};
 use super::room::play;
 
 /// Pages that need nobody to sign in. `{key}` is a record that the list of [`PLACES`] shows first.
-const OPEN: [Page; 12] = [
+const OPEN: [Page; 18] = [
     Page::new("list", "/"),
     Page::new("list-filtered", "/?state=approved&station=ST01&text=%E6%A2%A8%E5%B0%8F"),
     Page::new("list-conflicts", "/?conflicts=true"),
@@ -18,6 +20,12 @@ const OPEN: [Page; 12] = [
     Page::new("record-conflict", "/records/{conflict}"),
     Page::new("record-returned", "/records/{returned}"),
     Page::new("sign-in", "/sign-in"),
+    Page::new("find", "/find"),
+    Page::new("found", "/find?q=%E6%A2%A8%E5%B0%8F"),
+    Page::new("found-by-initials", "/find?q=dhs"),
+    Page::new("found-nothing", "/find?q=qqqqqq"),
+    Page::new("target", "/targets/T005"),
+    Page::new("person", "/people/P01"),
     Page::new("complaints", "/complaints"),
     Page::new("help", "/help"),
     Page::new("about-my-data", "/about-my-data"),
@@ -71,6 +79,29 @@ async fn sign_in(browser: &Browser, demo: &Demo, login: &str) {
     browser.sees("退出").await;
 }
 
+/// By what people type on a keyboard without thinking: initials, a pest's everyday name, a code.
+async fn one_box_leads_to_timelines(browser: &Browser) {
+    browser.go("/").await;
+    browser.press("nav.places a[href='/find']").await;
+    browser.fill("q", "lxsxc").await;
+    browser.keys(Key::Enter).await;
+    browser.sees("梨小食心虫").await;
+    browser.fill("q", "T005").await;
+    browser.keys(Key::Enter).await;
+    browser.press("ul.results a[href^='/targets/T005']").await;
+    browser.sees("这个服务对象的全部记录").await;
+    browser.press("td.what a").await;
+    browser.sees("T005").await;
+    browser.go("/find?q=P01&lang=en").await;
+    browser.press("ul.results a[href^='/people/P01']").await;
+    browser.sees("Records this person took part in").await;
+    browser.go("/find").await;
+    browser.fill("q", "，。！").await;
+    browser.press("main form button").await;
+    browser.sees("没有可以查找的字").await;
+    quiet(browser, &[400]).await;
+}
+
 #[test]
 fn every_page_passes_the_checks_in_both_languages_and_sizes_light_and_dark() {
     play("walk", async |room| {
@@ -80,6 +111,7 @@ fn every_page_passes_the_checks_in_both_languages_and_sizes_light_and_dark() {
         let mut faults = Faults::default();
         find(&browser, &PLACES, &mut places).await;
         look_at_all(&browser, &OPEN, &places, &mut faults).await;
+        one_box_leads_to_timelines(&browser).await;
         sign_in(&browser, &demo, "C01").await;
         find(&browser, &SIGNED_PLACES, &mut places).await;
         look_at_all(&browser, &SIGNED, &places, &mut faults).await;
