@@ -65,6 +65,7 @@ pub use report::Report;
 pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, UNREADABLE, state_label, state_word};
 pub(crate) use row::{conflict_word, scalar_json};
 pub use tally::{Counts, Places};
+pub(crate) use words::read_dictionary;
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.

@@ -291,6 +291,8 @@ pub async fn serve(listener: TcpListener, state: WebState, mut stop: watch::Rece
         // An error means that nobody can say stop any more.
         stop.wait_for(|stop| *stop).await.map(drop).unwrap_or_default();
     };
+    // Nobody waits for it: who searches before it is read waits as long as reading takes.
+    drop(tokio::task::spawn_blocking(crate::projection::read_dictionary));
     axum::serve(listener, router(state)).with_graceful_shutdown(stopped).await
 }
 

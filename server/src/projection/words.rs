@@ -49,6 +49,11 @@ fn dictionary() -> &'static Jieba {
     })
 }
 
+/// Reads the dictionary and the names now, so that the first who looks for something does not wait for it.
+pub(crate) fn read_dictionary() {
+    dictionary();
+}
+
 /// Whether a character is written without spaces around its words.
 pub(super) const fn is_han(char: char) -> bool {
     matches!(char,
