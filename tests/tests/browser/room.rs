@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use tempfile::TempDir;
 use thirtyfour::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
 
@@ -25,6 +26,8 @@ pub struct Room {
     driver: Child,
     address: String,
     open: RefCell<Vec<WebDriver>>,
+    /// What browsers leave behind.
+    _folder: TempDir,
 }
 
 /// Plays a journey, and closes its browsers however it ends; leaves it out where there is no browser.
@@ -62,7 +65,9 @@ impl Room {
             eprintln!("{name}: SKIPPED: install chromium and chromium-driver, and leave {WISH} unset, to play it");
             return None;
         };
+        let folder = TempDir::new().unwrap();
         let mut driver = Command::new(driver)
+            .env("TMPDIR", folder.path())
             .args(["--port=0", "--allowed-ips=127.0.0.1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -77,7 +82,7 @@ impl Room {
         // Reads on, so that the driver never waits for a full pipe.
         std::thread::spawn(move || said.for_each(drop));
         let address = format!("http://127.0.0.1:{}", port.expect("the driver says where it listens"));
-        Some(Self { name, browser, driver, address, open: RefCell::default() })
+        Some(Self { name, browser, driver, address, open: RefCell::default(), _folder: folder })
     }
 
     /// A browser of its own, with its own cookies, that looks at this hub.
