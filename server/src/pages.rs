@@ -9,6 +9,7 @@
 //! ```text
 //! list     the list's view         words    every word of the pages, in both languages
 //! record   one record's view       story    its history as sentences
+//! queue    the inbox, oldest first, and the way from one record to the next
 //! desk     acts on a record        account  signing in and out
 //! fleet    the tablets, and acts on them codes    why something is held, in words
 //! help     what everything means       complaints  complaints and suggestions
@@ -26,6 +27,7 @@ mod form;
 mod help;
 mod list;
 mod nav;
+mod queue;
 mod record;
 mod story;
 mod words;
@@ -57,6 +59,7 @@ pub(crate) fn routes() -> Router<WebState> {
         .route("/find", get(find::find))
         .route("/targets/{code}", get(find::target))
         .route("/people/{code}", get(find::person))
+        .route("/inbox", get(queue::inbox))
         .route("/records/{id}", get(record_page))
         .route("/records/{id}/act", post(desk::act))
         .route("/records/{id}/settle", post(desk::settle))
@@ -137,8 +140,15 @@ impl Chrome {
     }
 
     /// An address under a record's page.
-    fn at_record(&self, id: &str, under: &str) -> String {
-        address(&format!("/records/{id}{under}"), self.lang)
+    fn at_record(&self, id: &str, under: &str, query: &str) -> String {
+        address(&format!("/records/{id}{under}{query}"), self.lang)
+    }
+
+    /// What was just done, with a link to the record when the page is another's.
+    fn done(&self, done: Option<&str>, last: Option<&str>) -> Option<(&'static str, Option<String>)> {
+        let said = done.and_then(|done| self.words.done(done))?;
+        let last = last.and_then(DocId::from_hex).map(|id| record_address(&id, None, self.lang));
+        Some((said, last))
     }
 
     /// What forms carry; empty when nobody is signed in.
@@ -272,12 +282,13 @@ async fn record_page(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let asked = Asked::read(&uri, &["lang", "done"])?;
-    let lang = asked.lang()?;
+    let asked = Asked::read(&uri, &["lang", "done", queue::FROM, queue::LAST])?;
+    let (lang, queue) = (asked.lang()?, queue::Queue::of(&asked)?);
     let (full, names) = (state.full(&id).await?, state.names().await?);
     let mut page = record::RecordPage::new(&state, &names, lang, &full);
     if let Some(signed) = state.signed(&headers).await? {
-        page = page.of(&state, &signed, &full, &names, &desk::Typed::default()).with_done(asked.text("done"));
+        page = page.of(&state, &signed, &full, &names, &desk::Typed::default());
+        page = page.with_done(asked.text("done"), asked.text(queue::LAST)).in_queue(&state, queue.as_ref()).await?;
     }
     rendered(&page)
 }

@@ -60,7 +60,7 @@ pub use lists::Listed;
 pub(crate) use mask::HIDDEN;
 pub use mask::{Mask, Personal};
 pub use names::Names;
-pub use query::{Feed, FeedCursor, Filter, ListCursor, ListPage, PAGE_MAX, Reader};
+pub use query::{Feed, FeedCursor, Filter, ListCursor, ListPage, Order, PAGE_MAX, Reader};
 pub use report::Report;
 pub use row::{ProjectedRecord, RowConflict, STATE_WORDS, UNREADABLE, state_label, state_word};
 pub(crate) use row::{conflict_word, scalar_json};

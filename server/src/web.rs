@@ -1,7 +1,7 @@
 //! The hub's web: pages for coordinators ([`crate::pages`]) and JSON for dashboards ([`crate::api`]).
 //!
 //! Lists come from the read model over a connection of their own and cost the hub nothing; one record with its history is
-//! read on the hub's thread between two batches. No scripts, no foreign requests; the compiled templates escape every
+//! read on the hub's thread between two batches. One script of our own that nothing depends on, no foreign requests; the compiled templates escape every
 //! text. Whoever is not signed in reads with personal fields masked and changes nothing; a person who is signed in acts with
 //! the rights the control log gives.
 //!
@@ -23,6 +23,7 @@
 
 mod asked;
 mod guard;
+mod live;
 mod refusal;
 mod sign_in;
 mod signed;
@@ -72,6 +73,7 @@ const BODY_BYTES_MAX: usize = 64 * 1_024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 const STYLE: &str = include_str!("../templates/style.css");
+const SCRIPT: &str = include_str!("../templates/desk.js");
 const ICON: &str = include_str!("../templates/icon.svg");
 
 /// What requests work with. Cheap to clone.
@@ -94,6 +96,7 @@ struct Shared {
     hosts: guard::Hosts,
     proxy: BehindProxy,
     door: signed::Door,
+    live: live::Live,
     reach: OnceLock<Reach>,
 }
 
@@ -143,6 +146,7 @@ impl WebState {
             hosts: guard::Hosts::new(proxy),
             proxy,
             door: signed::Door::default(),
+            live: live::Live::default(),
             reach: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
@@ -275,6 +279,8 @@ pub fn router(state: WebState) -> Router {
         .merge(crate::pages::routes())
         .route("/static/style.css", get(style))
         .route("/static/icon.svg", get(icon))
+        .route("/static/desk.js", get(script))
+        .route("/events", get(live::events))
         .fallback(|| async { Refusal::NoPage })
         .method_not_allowed_fallback(|| async { Refusal::ReadingOnly })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -287,6 +293,7 @@ pub fn router(state: WebState) -> Router {
 /// # Errors
 /// When the socket fails.
 pub async fn serve(listener: TcpListener, state: WebState, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
+    tokio::spawn(state.clone().watch_model(stop.clone()));
     let stopped = async move {
         // An error means that nobody can say stop any more.
         stop.wait_for(|stop| *stop).await.map(drop).unwrap_or_default();
@@ -302,6 +309,12 @@ async fn style() -> impl IntoResponse {
 }
 
 /// Browsers ask for one, whether a page names it or not.
+async fn script() -> impl IntoResponse {
+    let headers =
+        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=600")];
+    (headers, SCRIPT)
+}
+
 async fn icon() -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=86400")];
     (headers, ICON)

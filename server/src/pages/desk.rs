@@ -17,6 +17,7 @@ use qianmo_protocol::review::{REASONS_MAX, ReviewStatus};
 
 use super::account::{go_on, page_with};
 use super::form::Fields;
+use super::queue::{FROM, Queue};
 use super::record::RecordPage;
 use super::words::Words;
 use super::{address, record_address};
@@ -150,7 +151,8 @@ pub(super) async fn act(
     uri: Uri,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, Refusal> {
-    let lang = Asked::only(&uri, &["lang"])?.lang()?;
+    let asked = Asked::read(&uri, &["lang", FROM])?;
+    let (lang, queue) = (asked.lang()?, Queue::of(&asked)?);
     let known = ["csrf", "kind", "heads", "seen", "reason", "field", "field_note", "note"];
     let fields = Fields::read(pairs, &known)?;
     let signed = state.posted(&headers, Some(fields.text("csrf"))).await?;
@@ -178,14 +180,16 @@ pub(super) async fn act(
         note: typed.note.clone(),
     };
     match state.tell(move |core, now| core.desk(now, &act)).await? {
-        Ok(_) => go_on(&format!("{}#reviews", record_address(&record, Some(fields.text("kind")), lang)), None),
+        Ok(_) => go_on(&after(&state, queue.as_ref(), record, kind, fields.text("kind"), lang).await?, None),
         Err(DeskError::NoteMissing) => {
             typed.problem = Some(Problem::NoteMissing);
-            again(&state, &id, lang, &signed, &typed, &BTreeSet::new(), StatusCode::UNPROCESSABLE_ENTITY).await
+            let page = Again { id: &id, lang, signed: &signed, typed: &typed, queue: queue.as_ref() };
+            page.shown(&state, &BTreeSet::new(), StatusCode::UNPROCESSABLE_ENTITY).await
         }
         Err(DeskError::Moved { news, .. }) => {
             typed.problem = Some(Problem::Moved);
-            again(&state, &id, lang, &signed, &typed, &news, StatusCode::CONFLICT).await
+            let page = Again { id: &id, lang, signed: &signed, typed: &typed, queue: queue.as_ref() };
+            page.shown(&state, &news, StatusCode::CONFLICT).await
         }
         Err(error) => Err(refused(error)),
     }
@@ -199,7 +203,8 @@ pub(super) async fn settle(
     uri: Uri,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Result<Response, Refusal> {
-    let lang = Asked::only(&uri, &["lang"])?.lang()?;
+    let asked = Asked::read(&uri, &["lang", FROM])?;
+    let (lang, queue) = (asked.lang()?, Queue::of(&asked)?);
     let fields = Fields::read(pairs, &["csrf", "heads", "path", "keep"])?;
     let signed = state.posted(&headers, Some(fields.text("csrf"))).await?;
     if signed.must_change() {
@@ -214,24 +219,61 @@ pub(super) async fn settle(
         keep: ChangeHash::from_hex(fields.text("keep")).ok_or(Refusal::VersionGone)?,
     };
     match state.tell(move |core, now| core.settle_conflict(now, &settling)).await? {
-        Ok(()) => go_on(&record_address(&record, Some("settle"), lang), None),
+        Ok(()) => go_on(&stay(queue.as_ref(), record, "settle", lang), None),
         Err(error) => Err(refused(error)),
     }
 }
 
-async fn again(
+/// The record's page once more, still in its queue.
+fn stay(queue: Option<&Queue>, record: DocId, done: &str, lang: Lang) -> String {
+    match queue {
+        Some(queue) => address(&format!("{}&done={done}", queue.at(&record)), lang),
+        None => record_address(&record, Some(done), lang),
+    }
+}
+
+/// Where an act leads: a decision to the next record of the queue, everything else back to the record.
+async fn after(
     state: &WebState,
-    id: &str,
+    queue: Option<&Queue>,
+    record: DocId,
+    kind: DeskKind,
+    done: &str,
     lang: Lang,
-    signed: &Signed,
-    typed: &Typed,
-    news: &BTreeSet<ChangeHash>,
-    status: StatusCode,
-) -> Result<Response, Refusal> {
-    let (full, names) = (state.full(id).await?, state.names().await?);
-    let page =
-        RecordPage::new(state, &names, lang, &full).of(state, signed, &full, &names, typed).with_news(&full, news);
-    Ok(page_with(status, super::html(&page)?))
+) -> Result<String, Refusal> {
+    match (queue, kind) {
+        (Some(queue), DeskKind::Approve | DeskKind::Return) => {
+            let row = state.full(&record.to_string()).await?.detail.row;
+            queue.onward(state, record, row.view.root.created_at.0, done, lang).await
+        }
+        (queue, DeskKind::Approve | DeskKind::Return | DeskKind::Reopen | DeskKind::Comment) => {
+            Ok(format!("{}#reviews", stay(queue, record, done, lang)))
+        }
+    }
+}
+
+/// A page that comes back with what was typed.
+struct Again<'a> {
+    id: &'a str,
+    lang: Lang,
+    signed: &'a Signed,
+    typed: &'a Typed,
+    queue: Option<&'a Queue>,
+}
+
+impl Again<'_> {
+    async fn shown(
+        &self,
+        state: &WebState,
+        news: &BTreeSet<ChangeHash>,
+        status: StatusCode,
+    ) -> Result<Response, Refusal> {
+        let (full, names) = (state.full(self.id).await?, state.names().await?);
+        let page = RecordPage::new(state, &names, self.lang, &full);
+        let page = page.of(state, self.signed, &full, &names, self.typed).with_news(&full, news);
+        let page = page.in_queue(state, self.queue).await?;
+        Ok(page_with(status, super::html(&page)?))
+    }
 }
 
 /// A path as a form carries it.

@@ -9,10 +9,11 @@ use qianmo_forms::{FieldType, Lang, ReferenceKind};
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::record::FieldPath;
 
+use super::queue::Queue;
 use super::{Badge, Chrome, address, badges};
 use crate::projection::{
-    Counts, Filter, ListCursor, Listed, Names, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS, UNREADABLE,
-    state_label,
+    Counts, Filter, ListCursor, Listed, Names, Order, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS,
+    UNREADABLE, state_label,
 };
 use crate::web::{Signed, Teller, WebState, minute};
 
@@ -41,6 +42,12 @@ pub(super) struct ListView {
     text_chars_max: usize,
     kept: Vec<(&'static str, String)>,
     rows: Vec<Row>,
+    title: &'static str,
+    action: &'static str,
+    /// Whether this is the inbox.
+    is_inbox: bool,
+    /// What was just done, and to which record.
+    done: Option<(&'static str, Option<String>)>,
     is_filtered: bool,
     first: Option<String>,
     next: Option<String>,
@@ -92,6 +99,7 @@ impl ListView {
         let Found { places, listed: Listed { counts, page }, names } = found;
         let chrome = Chrome::new(state, lang, &link(&filter, after.as_ref())).or(signed, &names);
         let words = chrome.words;
+        let is_inbox = filter.order == Order::Oldest;
         let at = |filter: &Filter, cursor: Option<&ListCursor>| address(&link(filter, cursor), lang);
         Self {
             total: words.count(matching(&filter, &counts)),
@@ -101,12 +109,24 @@ impl ListView {
             text: filter.text.clone().unwrap_or_default(),
             text_chars_max: QUERY_CHARS_MAX,
             kept: kept(&filter, lang),
-            rows: page.records.iter().map(|record| row(state, &names, record, lang)).collect(),
-            is_filtered: filter != Filter::default(),
+            rows: page.records.iter().map(|record| row(state, &names, record, &filter, lang)).collect(),
+            title: if is_inbox { words.inbox } else { words.records },
+            action: place(&filter),
+            is_inbox,
+            done: None,
+            is_filtered: filter != Filter { order: filter.order, ..Filter::default() },
             first: after.map(|_| at(&filter, None)),
             next: page.next.map(|cursor| at(&filter, Some(&cursor))),
             chrome,
         }
+    }
+}
+
+impl ListView {
+    /// With a word on what was just done, and where it is.
+    pub(super) fn with_done(mut self, done: Option<&str>, last: Option<&str>) -> Self {
+        self.done = self.chrome.done(done, last);
+        self
     }
 }
 
@@ -120,8 +140,23 @@ fn matching(filter: &Filter, counts: &Counts) -> u64 {
     }
 }
 
-/// The address of a list. Every value but the text was judged when it was read: only that needs escaping.
-fn link(filter: &Filter, cursor: Option<&ListCursor>) -> String {
+/// The address of a list.
+pub(super) fn link(filter: &Filter, cursor: Option<&ListCursor>) -> String {
+    let query = query(filter, cursor);
+    let path = place(filter);
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// Where a list is: what waits longest comes first in the inbox only.
+const fn place(filter: &Filter) -> &'static str {
+    match filter.order {
+        Order::Newest => "/",
+        Order::Oldest => "/inbox",
+    }
+}
+
+/// What is chosen, as an address says it. Every value but the text was judged when it was read: only that needs escaping.
+pub(super) fn query(filter: &Filter, cursor: Option<&ListCursor>) -> String {
     let mut parts: Vec<String> = Vec::new();
     let texts =
         [("station", &filter.station), ("month", &filter.month), ("form", &filter.form), ("state", &filter.state)];
@@ -131,7 +166,7 @@ fn link(filter: &Filter, cursor: Option<&ListCursor>) -> String {
     let flags = [("conflicts", filter.only_conflicts), ("changed", filter.only_changed)];
     parts.extend(flags.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| format!("{name}=true")));
     parts.extend(cursor.map(|cursor| format!("cursor={}", cursor.encode())));
-    if parts.is_empty() { "/".to_owned() } else { format!("/?{}", parts.join("&")) }
+    parts.join("&")
 }
 
 /// The filter without what the row of chips chooses.
@@ -148,7 +183,11 @@ fn state_chips(filter: &Filter, counts: &Counts, lang: Lang) -> Vec<Chip> {
         link: address(&link(&wanted, None), lang),
         is_on: wanted == *filter,
     };
-    let mut chips = vec![chip(words.all, counts.records, plain.clone())];
+    let mut chips = match filter.order {
+        Order::Newest => vec![chip(words.all, counts.records, plain.clone())],
+        // What waits is chosen by why it waits.
+        Order::Oldest => Vec::new(),
+    };
     for word in STATE_WORDS {
         let count = counts.by_state.get(word).copied().unwrap_or(0);
         let wanted = Filter { state: Some(word.to_owned()), ..plain.clone() };
@@ -210,14 +249,18 @@ fn kept(filter: &Filter, lang: Lang) -> Vec<(&'static str, String)> {
     kept
 }
 
-pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, lang: Lang) -> Row {
+pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, filter: &Filter, lang: Lang) -> Row {
     let words = super::Words::of(lang);
     let teller = Teller::new(state.mask(), names, &record.form, record.form_version);
     // Who did it; who brought a ledger in wrote the record, but was not there.
     let by = record.fields.get("staff_id").and_then(serde_json::Value::as_str).unwrap_or(&record.author);
     let is_unreadable = record.state == UNREADABLE;
+    let from = match filter.order {
+        Order::Newest => String::new(),
+        Order::Oldest => Queue::query_of(filter),
+    };
     Row {
-        link: address(&format!("/records/{}", record.id), lang),
+        link: address(&format!("/records/{}{from}", record.id), lang),
         written: date(&teller, record).is_some().then(|| minute(record.created_at)),
         date: date(&teller, record)
             .unwrap_or_else(|| if is_unreadable { String::new() } else { minute(record.created_at) }),

@@ -20,10 +20,13 @@ enum ForWhom {
     Everybody,
     /// Whoever looks after a station's tablets.
     Keepers,
+    /// Whoever decides on records.
+    Reviewers,
 }
 
 /// The bar above, from left to right.
-const BAR: [Place; 4] = [
+const BAR: [Place; 5] = [
+    Place { path: "/inbox", zh: "待审", en: "Inbox", for_whom: ForWhom::Reviewers },
     Place { path: "/", zh: "记录", en: "Records", for_whom: ForWhom::Everybody },
     Place { path: "/find", zh: "查找", en: "Find", for_whom: ForWhom::Everybody },
     Place { path: "/fleet", zh: "设备", en: "Devices", for_whom: ForWhom::Keepers },
@@ -58,6 +61,7 @@ fn is_under(here: &str, place: &str) -> bool {
 fn links(places: &[Place], here: &str, lang: Lang, signed: Option<&Signed>) -> Vec<Link> {
     let is_shown = |place: &&Place| match (place.for_whom, signed) {
         (ForWhom::Everybody, _) => true,
+        (ForWhom::Reviewers, signed) => signed.is_some_and(Signed::may_review),
         (ForWhom::Keepers, signed) => signed.is_some_and(|signed| signed.may_see_fleet(None)),
     };
     let link = |place: &Place| Link {

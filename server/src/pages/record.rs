@@ -6,16 +6,17 @@ use askama::Template;
 
 use qianmo_forms::{Field, FieldType, Lang};
 use qianmo_protocol::change::Scalar;
-use qianmo_protocol::ids::ChangeHash;
+use qianmo_protocol::ids::{ChangeHash, DocId};
 use qianmo_protocol::record::{ConflictKind, FieldConflict, FieldPath, RowKey, RowView};
 use qianmo_protocol::review::{Provenance, ReviewKind, ReviewStatus};
 use qianmo_replica::replica::{RecordDetail, ReviewView};
 
 use super::desk::{Panel, Typed, path_word};
+use super::queue::{Neighbours, Queue};
 use super::story::{self, Chapter};
 use super::{Badge, Chrome, Words, badges};
 use crate::projection::{HIDDEN, Names, state_word};
-use crate::web::{Full, Signed, Teller, WebState, minute};
+use crate::web::{Full, Refusal, Signed, Teller, WebState, minute};
 
 /// The page.
 #[derive(Template)]
@@ -23,6 +24,8 @@ use crate::web::{Full, Signed, Teller, WebState, minute};
 pub(super) struct RecordPage {
     chrome: Chrome,
     id: String,
+    /// Its place in lists.
+    place: (DocId, i64),
     title: String,
     logbook: String,
     author: String,
@@ -39,8 +42,12 @@ pub(super) struct RecordPage {
     story: Vec<Chapter>,
     /// What the person who is signed in can do.
     panel: Option<Panel>,
-    /// What they just did.
-    done: Option<&'static str>,
+    /// What they just did, and to which record if to another.
+    done: Option<(&'static str, Option<String>)>,
+    /// The way through the inbox, when it was opened from there.
+    queue: Option<Neighbours>,
+    /// What a form's address carries of it.
+    from: String,
 }
 
 struct Conflict {
@@ -106,6 +113,7 @@ impl RecordPage {
         Self {
             chrome: Chrome::new(state, lang, &format!("/records/{}", row.id)),
             id: row.id.to_string(),
+            place: (row.id, root.created_at.0),
             title: teller.form_label(&form, lang),
             logbook: row.logbook.to_string(),
             author: teller.person(root.author.as_str()),
@@ -122,6 +130,8 @@ impl RecordPage {
             story: story::chapters(&teller, lang, full),
             panel: None,
             done: None,
+            queue: None,
+            from: String::new(),
         }
     }
 
@@ -142,10 +152,18 @@ impl RecordPage {
     }
 
     /// With a word on what was just done.
-    pub(super) fn with_done(self, done: Option<&str>) -> Self {
-        let words = self.chrome.words;
-        let done = done.and_then(|done| words.done(done));
-        Self { done, ..self }
+    pub(super) fn with_done(mut self, done: Option<&str>, last: Option<&str>) -> Self {
+        self.done = self.chrome.done(done, last);
+        self
+    }
+
+    /// With the way through the list it was opened from.
+    pub(super) async fn in_queue(mut self, state: &WebState, queue: Option<&Queue>) -> Result<Self, Refusal> {
+        if let Some(queue) = queue {
+            self.queue = Some(queue.links(state, self.place.0, self.place.1, self.chrome.lang).await?);
+            self.from = queue.query();
+        }
+        Ok(self)
     }
 }
 

@@ -108,6 +108,20 @@ pub(super) struct Words {
     pub(super) news: &'static str,
     pub(super) note_missing: &'static str,
     pub(super) moved: &'static str,
+    pub(super) inbox: &'static str,
+    pub(super) news_here: &'static str,
+    pub(super) record_moved: &'static str,
+    pub(super) to_inbox: &'static str,
+    pub(super) before: &'static str,
+    pub(super) after: &'static str,
+    pub(super) queue: &'static str,
+    pub(super) queue_end: &'static str,
+    pub(super) last_record: &'static str,
+    pub(super) all_done: &'static str,
+    pub(super) all_done_next: &'static str,
+    pub(super) keys: &'static str,
+    pub(super) keys_list: &'static str,
+    pub(super) keys_record: &'static str,
 }
 
 const ZH: Words = Words {
@@ -210,6 +224,20 @@ const ZH: Words = Words {
     news: "新",
     note_missing: "请写明意见，再退回或留言。",
     moved: "您查看期间这条记录有改动，刚才的决定没有生效。新的改动在“经过”里标了“新”；看过后请再决定一次，写的意见还在。",
+    inbox: "待审",
+    news_here: "有新的记录，点这里显示",
+    record_moved: "这条记录刚刚有改动，点这里查看；已写的意见请先复制",
+    to_inbox: "待审列表",
+    before: "上一条",
+    after: "下一条",
+    queue: "待审队列",
+    queue_end: "这是最后一条",
+    last_record: "看刚才那条",
+    all_done: "都处理完了",
+    all_done_next: "平板下次同步后，新的记录会出现在这里，等得最久的排在前面。",
+    keys: "快捷键",
+    keys_list: "J 下一条，K 上一条，回车打开。",
+    keys_record: "A 通过，R 退回（先写意见，Ctrl+回车发出），J 下一条，K 上一条，U 回列表。",
 };
 
 const EN: Words = Words {
@@ -312,6 +340,20 @@ const EN: Words = Words {
     news: "new",
     note_missing: "Please write a note before you send back or comment.",
     moved: "The record was changed while you looked at it, and the decision was not done. What is new is marked in the story; look at it and decide again. What you wrote is still here.",
+    inbox: "Inbox",
+    news_here: "There are new records: show them",
+    record_moved: "This record was just changed: look at it, after copying the note you are writing",
+    to_inbox: "Inbox",
+    before: "Previous",
+    after: "Next",
+    queue: "Inbox queue",
+    queue_end: "This is the last one",
+    last_record: "See that record",
+    all_done: "All done",
+    all_done_next: "New records appear here when tablets have synced; what has waited longest comes first.",
+    keys: "Keys",
+    keys_list: "J next, K previous, Enter opens.",
+    keys_record: "A approves, R returns (write the note, then Ctrl+Enter), J next, K previous, U back to the list.",
 };
 
 impl Words {

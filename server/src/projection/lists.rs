@@ -1,16 +1,15 @@
-//! Lists: the newest records that a filter chooses, and how many there are of each sort.
+//! Lists: the first records that a filter chooses, and how many there are of each sort.
 //!
 //! Every choice but a text is answered from an index that holds all a filter can ask, so the wide rows are read only for the
 //! records of the page. A text is looked up once: one pass over what it finds counts the sorts and keeps the page.
 
-use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use rusqlite::{Connection, params};
 
 use qianmo_protocol::ids::DocId;
 
-use super::query::{Filter, ListCursor, ListPage, PAGE_MAX, Reader};
+use super::query::{Filter, ListCursor, ListPage, Order, PAGE_MAX, Reader};
 use super::row::{self, COLUMNS};
 use super::tally::{self, Counts};
 use super::{ProjectedRecord, ProjectionError};
@@ -41,6 +40,15 @@ pub struct Listed {
 /// Where a place in a list is, for sorting.
 type Place = (i64, [u8; 16]);
 
+/// Where a place stands in an order: what comes first is smallest.
+const fn rank((created_at, id): Place, order: Order) -> (i64, u128) {
+    let id = u128::from_be_bytes(id);
+    match order {
+        Order::Oldest => (created_at, id),
+        Order::Newest => (!created_at, !id),
+    }
+}
+
 /// The records of a page, by number, and the place of the last where there are more.
 struct Chosen {
     numbers: Vec<i64>,
@@ -48,7 +56,7 @@ struct Chosen {
 }
 
 impl Chosen {
-    /// Of at most one more than the page takes, newest first.
+    /// Of at most one more than the page takes, the first one first.
     fn of(mut places: Vec<(Place, i64)>, limit: usize) -> Self {
         let has_more = places.len() > limit;
         places.truncate(limit);
@@ -87,22 +95,21 @@ fn asked(filter: &Filter, with_state: bool) -> String {
 }
 
 /// Every parameter is named once, so that the same values fit whatever is asked.
-fn newest_sql(index: &str, asked: &str) -> String {
+fn first_sql(index: &str, asked: &str, order: Order) -> String {
+    let (comes_after, way) = match order {
+        Order::Newest => ("<", "DESC"),
+        Order::Oldest => (">", "ASC"),
+    };
     format!(
         "WITH given AS (SELECT ?3, ?4, ?5, ?6) SELECT created_at, id, number FROM record INDEXED BY {index} \
-         WHERE (created_at, id) < (?1, ?2) AND {asked} ORDER BY created_at DESC, id DESC LIMIT ?7"
+         WHERE (created_at, id) {comes_after} (?1, ?2) AND {asked} ORDER BY created_at {way}, id {way} LIMIT ?7"
     )
 }
 
-/// The newest records that a filter without a text chooses.
-fn newest(
-    connection: &Connection,
-    filter: &Filter,
-    after: ListCursor,
-    limit: usize,
-) -> Result<Chosen, rusqlite::Error> {
+/// The first records that a filter without a text chooses.
+fn first(connection: &Connection, filter: &Filter, after: ListCursor, limit: usize) -> Result<Chosen, rusqlite::Error> {
     let (index, asked) = (index_for(filter), asked(filter, true));
-    let mut statement = connection.prepare_cached(&newest_sql(index, &asked))?;
+    let mut statement = connection.prepare_cached(&first_sql(index, &asked, filter.order))?;
     let (station, month, form, state) = (&filter.station, &filter.month, &filter.form, &filter.state);
     let more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let values = params![after.created_at, after.id.0, station, month, form, state, more];
@@ -110,7 +117,7 @@ fn newest(
     Ok(Chosen::of(statement.query_map(values, read)?.collect::<Result<_, _>>()?, limit))
 }
 
-/// The newest records that a filter with a text chooses, and the counts of its place, in one pass over what the text finds.
+/// The first records that a filter with a text chooses, and the counts of its place, in one pass over what the text finds.
 fn searched(
     connection: &Connection,
     filter: &Filter,
@@ -135,15 +142,15 @@ fn searched(
             && (is_changed || !filter.only_changed)
             && (is_conflict || !filter.only_conflicts);
         let place: Place = (row.get(1)?, row.get(2)?);
-        if is_asked && place < (after.created_at, after.id.0) {
-            kept.push(Reverse((place, row.get::<_, i64>(0)?)));
+        if is_asked && rank(place, filter.order) > rank((after.created_at, after.id.0), filter.order) {
+            kept.push((rank(place, filter.order), place, row.get::<_, i64>(0)?));
             if kept.len() > limit + 1 {
                 kept.pop();
             }
         }
     }
-    let newest_first = kept.into_sorted_vec().into_iter().map(|Reverse(place)| place).collect();
-    Ok((counts, Chosen::of(newest_first, limit)))
+    let in_order = kept.into_sorted_vec().into_iter().map(|(_, place, number)| (place, number)).collect();
+    Ok((counts, Chosen::of(in_order, limit)))
 }
 
 /// The records behind numbers, in their order.
@@ -153,16 +160,11 @@ pub(super) fn records_of(connection: &Connection, numbers: &[i64]) -> Result<Vec
 }
 
 impl Reader {
-    /// Records that are not gone, newest first.
+    /// Records that are not gone, in the filter's order.
     ///
     /// # Errors
     /// [`ProjectionError::Sqlite`].
-    pub fn newest(
-        &self,
-        filter: &Filter,
-        after: Option<ListCursor>,
-        limit: usize,
-    ) -> Result<ListPage, ProjectionError> {
+    pub fn first(&self, filter: &Filter, after: Option<ListCursor>, limit: usize) -> Result<ListPage, ProjectionError> {
         Ok(self.listed(filter, after, limit, false)?.page)
     }
 
@@ -173,17 +175,32 @@ impl Reader {
     pub fn counts(&self, filter: &Filter) -> Result<Counts, ProjectionError> {
         let connection = self.lock();
         Ok(match filter.matching() {
-            Some(text) => searched(&connection, filter, &text, ListCursor::START, 0)?.0,
+            Some(text) => searched(&connection, filter, &text, ListCursor::start(filter.order), 0)?.0,
             None => tally::counts(&connection, filter)?,
         })
     }
 
-    /// A page of records, newest first, with the counts of its place.
+    /// A page of records in the filter's order, with the counts of its place.
     ///
     /// # Errors
     /// [`ProjectionError::Sqlite`].
     pub fn list(&self, filter: &Filter, after: Option<ListCursor>, limit: usize) -> Result<Listed, ProjectionError> {
         self.listed(filter, after, limit, true)
+    }
+
+    /// The neighbours of a record in a list, before it and after it, whether or not it is in the list itself.
+    ///
+    /// # Errors
+    /// [`ProjectionError::Sqlite`].
+    pub fn around(&self, filter: &Filter, place: ListCursor) -> Result<[Option<DocId>; 2], ProjectionError> {
+        let back = match filter.order {
+            Order::Newest => Order::Oldest,
+            Order::Oldest => Order::Newest,
+        };
+        let one = |filter: &Filter| -> Result<Option<DocId>, ProjectionError> {
+            Ok(self.first(filter, Some(place), 1)?.records.first().map(|record| record.id))
+        };
+        Ok([one(&Filter { order: back, ..filter.clone() })?, one(filter)?])
     }
 
     /// Without counts where nobody asks for them and they cost something.
@@ -198,12 +215,12 @@ impl Reader {
         // Counts and page are of one moment.
         let moment = connection.unchecked_transaction()?;
         let limit = limit.clamp(1, PAGE_MAX);
-        let after = after.unwrap_or(ListCursor::START);
+        let after = after.unwrap_or_else(|| ListCursor::start(filter.order));
         let (counts, chosen) = match filter.matching() {
             Some(text) => searched(&moment, filter, &text, after, limit)?,
             None => {
                 let counts = if with_counts { tally::counts(&moment, filter)? } else { Counts::default() };
-                (counts, newest(&moment, filter, after, limit)?)
+                (counts, first(&moment, filter, after, limit)?)
             }
         };
         let records = records_of(&moment, &chosen.numbers)?;

@@ -37,6 +37,18 @@ pub struct Filter {
     pub only_conflicts: bool,
     /// Only those that were approved and changed since.
     pub only_changed: bool,
+    /// Which come first.
+    pub order: Order,
+}
+
+/// Which records of a list come first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The newest: what happened lately.
+    #[default]
+    Newest,
+    /// The oldest: what has waited longest.
+    Oldest,
 }
 
 /// What no record matches: a query with nothing in it to look for.
@@ -87,7 +99,7 @@ impl FeedCursor {
     }
 }
 
-/// A place in a list, newest first.
+/// A place in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListCursor {
     /// When the last record shown was created.
@@ -97,8 +109,13 @@ pub struct ListCursor {
 }
 
 impl ListCursor {
-    /// Before the newest.
-    pub(super) const START: Self = Self { created_at: i64::MAX, id: DocId([0xff; 16]) };
+    /// Before the first.
+    pub(super) const fn start(order: Order) -> Self {
+        match order {
+            Order::Newest => Self { created_at: i64::MAX, id: DocId([0xff; 16]) },
+            Order::Oldest => Self { created_at: i64::MIN, id: DocId([0; 16]) },
+        }
+    }
 
     /// As text.
     #[must_use]

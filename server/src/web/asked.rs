@@ -10,7 +10,7 @@ use qianmo_protocol::ids::Code;
 use qianmo_protocol::time::Month;
 
 use super::refusal::{Fault, Refusal};
-use crate::projection::{Filter, PAGE_MAX, STATE_WORDS};
+use crate::projection::{Filter, Order, PAGE_MAX, STATE_WORDS};
 
 /// Parameters that choose records.
 pub(crate) const FILTERS: [&str; 7] = ["station", "month", "form", "state", "text", "conflicts", "changed"];
@@ -62,6 +62,7 @@ impl Asked {
             text: self.checked("text", Filter::is_searchable)?,
             only_conflicts: self.flag("conflicts")?,
             only_changed: self.flag("changed")?,
+            order: Order::Newest,
         })
     }
 

@@ -11,8 +11,8 @@ use qianmo_forms::Lang;
 use super::{BehindProxy, Refusal, URI_BYTES_MAX, WebState};
 use crate::pages;
 
-/// No scripts, nothing from elsewhere, in no frame.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
+/// Our own script and nothing from elsewhere, in no frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 
 /// A referrer goes to ourselves only. Without any, a browser says that its forms come from `null`, and they are refused.

@@ -101,6 +101,31 @@ impl Signed {
         self.has(&[Role::Coordinator, Role::Admin], station)
     }
 
+    /// Whether the person decides on records anywhere.
+    pub(crate) fn may_review(&self) -> bool {
+        self.deciding().next().is_some()
+    }
+
+    fn deciding(&self) -> impl Iterator<Item = &Scope> {
+        let grants = self.standing.grants.iter();
+        grants.filter(|grant| matches!(grant.role, Role::Coordinator | Role::Admin)).map(|grant| &grant.scope)
+    }
+
+    /// The only station on whose records the person decides, if it is just one.
+    pub(crate) fn only_station(&self) -> Option<&StationCode> {
+        let mut only = None;
+        for scope in self.deciding() {
+            let Scope::Stations(stations) = scope else { return None };
+            for station in stations {
+                if only.is_some_and(|only| only != station) {
+                    return None;
+                }
+                only = Some(station);
+            }
+        }
+        only
+    }
+
     /// Whether the person keeps the devices of the whole district.
     pub(crate) fn may_keep_fleet(&self) -> bool {
         self.has(&[Role::Coordinator, Role::Admin], None)

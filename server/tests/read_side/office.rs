@@ -27,7 +27,7 @@ pub(crate) struct Office {
     pub(crate) hub: HubHandle,
     pub(crate) address: SocketAddr,
     _folder: tempfile::TempDir,
-    _stop: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
     _thread: HubThread,
 }
 
@@ -75,7 +75,12 @@ impl Office {
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         tokio::spawn(serve(listener, state, stopping));
-        Self { hub, address, _folder: dir, _stop: stop, _thread: thread }
+        Self { hub, address, _folder: dir, stop, _thread: thread }
+    }
+
+    /// The pages stop, as when the hub is told to.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -47,7 +47,7 @@ pub(crate) fn shown(reader: &Reader) -> BTreeMap<DocId, ProjectedRecord> {
 fn found(reader: &Reader, text: &str) -> Vec<DocId> {
     let filter = Filter { text: Some(text.to_owned()), ..Filter::default() };
     let counted = reader.counts(&filter).unwrap().records;
-    let page = reader.newest(&filter, None, 100).unwrap().records;
+    let page = reader.first(&filter, None, 100).unwrap().records;
     assert_eq!(u64::try_from(page.len()).unwrap(), counted);
     page.into_iter().map(|record| record.id).collect()
 }
@@ -323,7 +323,7 @@ fn lists_filter_count_and_page_without_gaps_or_doubles() {
     let mut seen = Vec::new();
     let mut after: Option<ListCursor> = None;
     loop {
-        let page = reader.newest(&Filter::default(), after, 2).unwrap();
+        let page = reader.first(&Filter::default(), after, 2).unwrap();
         seen.extend(page.records.iter().map(|record| record.id));
         let Some(next) = page.next else { break };
         after = ListCursor::decode(&next.encode());
@@ -331,9 +331,9 @@ fn lists_filter_count_and_page_without_gaps_or_doubles() {
     filed.reverse();
     assert_eq!(seen, filed, "newest first, each once");
     let july = Filter { month: Some("2025-07".to_owned()), ..Filter::default() };
-    assert_eq!(reader.newest(&july, None, 100).unwrap().records.len(), 3);
+    assert_eq!(reader.first(&july, None, 100).unwrap().records.len(), 3);
     let withdrawn = Filter { state: Some("withdrawn".to_owned()), ..Filter::default() };
-    assert_eq!(reader.newest(&withdrawn, None, 100).unwrap().records.len(), 1);
+    assert_eq!(reader.first(&withdrawn, None, 100).unwrap().records.len(), 1);
     let counts = reader.counts(&Filter::default()).unwrap();
     assert_eq!((counts.records, counts.by_state["pending"], counts.by_state["withdrawn"]), (7, 6, 1));
     assert_eq!(reader.counts(&july).unwrap().records, 3);

@@ -61,7 +61,7 @@ impl<'a> Browser<'a> {
         browser
     }
 
-    async fn sign_in(&mut self, login: &str, password: &str) -> Answer {
+    pub(crate) async fn sign_in(&mut self, login: &str, password: &str) -> Answer {
         let answer = self.post("/sign-in", &[("login", login), ("password", password), ("next", "/")]).await;
         if answer.status == 303 {
             self.csrf = hidden(&self.get("/account").await.body, "csrf");
@@ -94,21 +94,26 @@ impl<'a> Browser<'a> {
     }
 
     /// Acts on a record as its page is now.
-    async fn act(&mut self, record: &DocId, page: &str, kind: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn act(&mut self, record: &DocId, page: &str, kind: &str, fields: &[(&str, &str)]) -> Answer {
+        self.act_at(&format!("/records/{record}/act"), page, kind, fields).await
+    }
+
+    /// Acts at the address that a page's form names.
+    pub(crate) async fn act_at(&mut self, path: &str, page: &str, kind: &str, fields: &[(&str, &str)]) -> Answer {
         let (csrf, heads, seen) = (self.csrf.clone(), hidden(page, "heads"), hidden(page, "seen"));
         let mut all = vec![("csrf", csrf.as_str()), ("heads", &heads), ("seen", &seen), ("kind", kind)];
         all.extend(fields);
-        self.post(&format!("/records/{record}/act"), &all).await
+        self.post(path, &all).await
     }
 }
 
-async fn status(office: &Office, record: DocId) -> (ReviewStatus, usize) {
+pub(crate) async fn status(office: &Office, record: DocId) -> (ReviewStatus, usize) {
     let read = office.hub.run(move |core, _| core.replica().record_row(&record).unwrap().unwrap());
     let row = read.await.unwrap();
     (row.review.status, row.conflicts.len())
 }
 
-async fn office_with(seed: u64, accounts: &[(&str, bool)]) -> (Office, Sample) {
+pub(crate) async fn office_with(seed: u64, accounts: &[(&str, bool)]) -> (Office, Sample) {
     let mut sample = sample(seed, 2);
     for (person, must_change) in accounts {
         give_account(&mut sample.world, person, *must_change);

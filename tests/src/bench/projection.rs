@@ -227,7 +227,7 @@ impl Asking<'_, '_> {
     /// Pages of the list, at random places of it.
     fn lists(&mut self) -> anyhow::Result<()> {
         let (mut places, mut after) = (vec![None], None);
-        while let Some(next) = self.reader.newest(&Filter::default(), after, 500)?.next {
+        while let Some(next) = self.reader.first(&Filter::default(), after, 500)?.next {
             places.push(Some(next));
             after = Some(next);
         }
@@ -243,17 +243,17 @@ impl Asking<'_, '_> {
             ..Filter::default()
         };
         self.ask("list: 50 at any place", |reader, rng| {
-            Ok(reader.newest(&Filter::default(), anywhere(rng), LIST)?.records.len())
+            Ok(reader.first(&Filter::default(), anywhere(rng), LIST)?.records.len())
         })?;
         self.ask("list: newest 50 of a station and month", |reader, rng| {
-            Ok(reader.newest(&of_place(rng), None, LIST)?.records.len())
+            Ok(reader.first(&of_place(rng), None, LIST)?.records.len())
         })?;
         self.ask("list: newest 50 of a form and state", |reader, rng| {
-            Ok(reader.newest(&of_form(rng), None, LIST)?.records.len())
+            Ok(reader.first(&of_form(rng), None, LIST)?.records.len())
         })?;
         let conflicts = Filter { only_conflicts: true, ..Filter::default() };
         self.ask("list: newest 50 with a conflict (there is none)", |reader, _| {
-            Ok(reader.newest(&conflicts, None, LIST)?.records.len())
+            Ok(reader.first(&conflicts, None, LIST)?.records.len())
         })?;
         self.ask("whole page: no filter", |reader, _| page(reader, &Filter::default()))?;
         self.ask("whole page: a station and month", |reader, rng| page(reader, &of_place(rng)))
@@ -327,7 +327,7 @@ impl Asking<'_, '_> {
 }
 
 fn newest(reader: &Reader, filter: &Filter) -> anyhow::Result<usize> {
-    Ok(reader.newest(filter, None, LIST)?.records.len())
+    Ok(reader.first(filter, None, LIST)?.records.len())
 }
 
 /// What a page of the list asks for: the records, how many there are of each state, and what the filters offer.

@@ -177,7 +177,7 @@ fn project(replica: &Replica, folder: &Folder) -> anyhow::Result<()> {
 fn deep_cursor(reader: &Reader, records: usize) -> anyhow::Result<String> {
     let mut after = None;
     for _ in 0..(records * 9 / 10).div_ceil(500).max(1) {
-        after = reader.newest(&Filter::default(), after, 500)?.next;
+        after = reader.first(&Filter::default(), after, 500)?.next;
     }
     Ok(after.context("there are too few records for a deep page")?.encode())
 }

@@ -350,7 +350,7 @@ pub fn look_at_hub(data: &Path) -> anyhow::Result<HubFound> {
     let reader = projection.into_reader();
     let (mut listed, mut after) = (BTreeSet::new(), None);
     loop {
-        let page = reader.newest(&Filter::default(), after, 500)?;
+        let page = reader.first(&Filter::default(), after, 500)?;
         listed.extend(page.records.iter().map(|record| record.id));
         after = page.next;
         if after.is_none() {

@@ -89,7 +89,7 @@ fn held(row: &HeldRow, record: Option<DocId>, names: &Names, chrome: &Chrome, ma
         device: row.device.as_ref().map(short).unwrap_or_default(),
         logbook: row.logbook.as_ref().map(ToString::to_string).unwrap_or_default(),
         since: minute(row.since.0),
-        record: record.map(|record| chrome.at_record(&record.to_string(), "")),
+        record: record.map(|record| chrome.at_record(&record.to_string(), "", "")),
         release: (may_act && is_single(row.what)).then(|| chrome.at(&format!("/fleet/held/{}", row.id))),
     }
 }

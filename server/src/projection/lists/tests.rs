@@ -1,5 +1,7 @@
 //! Lists and counts against looking at every record, over rows that no history would bring about so densely.
 
+use std::cmp::Reverse;
+
 use proptest::prelude::*;
 use rusqlite::params;
 
@@ -49,8 +51,8 @@ fn filter() -> impl Strategy<Value = Filter> {
     let one =
         |of: &'static [&'static str]| prop::option::of(prop::sample::select(of)).prop_map(|one| one.map(String::from));
     let texts = one(&["梨小", "套袋", "梨小 套袋", "苹果"]);
-    let parts = (one(&["ST01", "ST02"]), one(&["2025-06"]), one(&FORMS), one(&STATES), texts, any::<[bool; 2]>());
-    parts.prop_map(|(station, month, form, state, text, [only_conflicts, only_changed])| Filter {
+    let parts = (one(&["ST01", "ST02"]), one(&["2025-06"]), one(&FORMS), one(&STATES), texts, any::<[bool; 3]>());
+    parts.prop_map(|(station, month, form, state, text, [only_conflicts, only_changed, is_queue])| Filter {
         station,
         month,
         form,
@@ -58,6 +60,7 @@ fn filter() -> impl Strategy<Value = Filter> {
         text,
         only_conflicts,
         only_changed,
+        order: if is_queue { Order::Oldest } else { Order::Newest },
     })
 }
 
@@ -146,7 +149,17 @@ proptest! {
         for filter in &filters {
             let counts = counted(filter, &rows);
             prop_assert_eq!(&reader.counts(filter).unwrap(), &counts);
-            let expected: Vec<u8> = rows.iter().filter(|row| is_chosen(filter, row)).map(|row| row.id).collect();
+            let mut expected: Vec<u8> = rows.iter().filter(|row| is_chosen(filter, row)).map(|row| row.id).collect();
+            if filter.order == Order::Oldest {
+                expected.reverse();
+            }
+            for (at, id) in expected.iter().enumerate() {
+                let row = rows.iter().find(|row| row.id == *id).unwrap();
+                let place = ListCursor { created_at: row.created_at, id: DocId([*id; 16]) };
+                let around = reader.around(filter, place).unwrap().map(|one| one.map(|id| id.0[0]));
+                let before = at.checked_sub(1).and_then(|before| expected.get(before)).copied();
+                prop_assert_eq!(around, [before, expected.get(at + 1).copied()]);
+            }
             let (mut seen, mut after) = (Vec::new(), None);
             loop {
                 let listed = reader.list(filter, after, limit).unwrap();
@@ -171,7 +184,7 @@ fn every_list_without_a_text_is_answered_from_one_index_alone() {
     let connection = Connection::open_in_memory().unwrap();
     create_records(&connection).unwrap();
     let some = || Some("x".to_owned());
-    for bits in 0..64_u32 {
+    for bits in 0..128_u32 {
         let is = |bit: u32| bits & (1 << bit) != 0;
         let filter = Filter {
             station: is(0).then(some).flatten(),
@@ -181,9 +194,10 @@ fn every_list_without_a_text_is_answered_from_one_index_alone() {
             text: None,
             only_conflicts: is(4),
             only_changed: is(5),
+            order: if is(6) { Order::Oldest } else { Order::Newest },
         };
         let (index, asked) = (index_for(&filter), asked(&filter, true));
-        let sql = newest_sql(index, &asked);
+        let sql = first_sql(index, &asked, filter.order);
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let nothing = rusqlite::types::Null;
         let values = params![0, [0_u8; 16], nothing, nothing, nothing, nothing, 1];

@@ -1,0 +1,119 @@
+// What the pages do beyond what links and forms do: keys, and news while a page is open. Nothing here is needed to work.
+
+const typing = (target) => target.closest("input:not([type=checkbox]), textarea, select") !== null;
+const byKey = (key) => document.querySelector(`[data-key="${key}"]`);
+
+// ---- keys ----
+
+const rows = () => [...document.querySelectorAll(".records .what a")];
+
+function move(step) {
+  const link = byKey(step > 0 ? "j" : "k");
+  if (link) return link.click();
+  const all = rows();
+  if (all.length === 0) return;
+  const at = all.indexOf(document.activeElement);
+  const next = at < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + step, 0), all.length - 1);
+  all[next].focus();
+}
+
+function act(kind) {
+  const button = document.querySelector(`#desk button[name=kind][value=${kind}]`);
+  if (button) button.click();
+}
+
+function writeReturn() {
+  const note = document.querySelector("#desk textarea[name=note]");
+  if (note && document.querySelector("#desk button[value=return]")) {
+    note.dataset.act = "return";
+    note.focus();
+  }
+}
+
+document.addEventListener("keydown", (event) => {
+  const { target, key } = event;
+  if (target.matches?.("#desk textarea") && key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    return act(target.dataset.act ?? "comment");
+  }
+  if (key === "Escape" && typing(target)) return target.blur();
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(target)) return;
+  const keys = {
+    j: () => move(1),
+    k: () => move(-1),
+    a: () => act("approve"),
+    r: writeReturn,
+    u: () => byKey("u")?.click(),
+    "/": () => document.querySelector("input[type=search]")?.focus(),
+  };
+  const does = keys[key];
+  if (does) {
+    event.preventDefault();
+    does();
+  }
+});
+
+// ---- news ----
+
+async function fetched() {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (!answer.ok) return null;
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+const address = (row) => row.querySelector("a")?.getAttribute("href");
+
+/** Puts in what came, where it belongs, and leaves everything else in its place. */
+function takeRows(page) {
+  const here = document.querySelector(".records tbody");
+  const there = page.querySelector(".records tbody");
+  if (!here || !there) return here !== there;
+  const known = new Map([...here.children].map((row) => [address(row), row]));
+  let last = null;
+  for (const row of [...there.children]) {
+    const mine = known.get(address(row));
+    if (mine) {
+      const [marks, news] = [mine.querySelector(".marks"), row.querySelector(".marks")];
+      if (marks && news && marks.innerHTML !== news.innerHTML) marks.replaceChildren(...news.childNodes);
+      last = mine;
+    } else {
+      const added = document.importNode(row, true);
+      added.classList.add("new");
+      if (last) last.after(added);
+      else here.prepend(added);
+      last = added;
+    }
+  }
+  return false;
+}
+
+function takeCounts(page) {
+  for (const part of [".total", "nav.chips"]) {
+    const [here, there] = [document.querySelector(part), page.querySelector(part)];
+    if (here && there && !here.contains(document.activeElement)) here.replaceChildren(...there.childNodes);
+  }
+}
+
+const heads = (page) => page.querySelector("#desk input[name=heads], [data-heads]")?.value ?? null;
+
+async function news() {
+  const page = await fetched();
+  if (!page) return;
+  const notice = document.querySelector("#news");
+  if (document.querySelector(".total")) {
+    takeCounts(page);
+    if (takeRows(page) && notice) notice.hidden = false;
+  } else if (notice && heads(page) !== null && heads(page) !== heads(document)) {
+    notice.hidden = false;
+  }
+}
+
+if (document.querySelector("#news") && "EventSource" in window) {
+  let waiting = null;
+  const source = new EventSource("/events");
+  source.addEventListener("news", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => news().catch(() => {}), 300);
+  });
+  addEventListener("pagehide", () => source.close());
+}
