@@ -298,7 +298,7 @@ fn pages(deep: &str) -> Vec<Page> {
                 format!("/?text={}&state=pending&station={}", any(&workload::FREQUENT_WORDS, rng), station(rng))
             }),
         ),
-        plain("/ with a character of every record", &format!("/?text={}", encoded("样"))),
+        plain("/ with one frequent character", &format!("/?text={}", encoded("样"))),
         plain("/ second page", "second"),
         plain("/find an everyday name", &format!("/find?q={}", encoded("红蜘蛛"))),
         plain("/find by the initials of a pest", "/find?q=lxsxc"),
