@@ -11,8 +11,8 @@ use crate::hub::{HubCore, HubError};
 use crate::password::PasswordHash;
 use crate::registry::TicketGrant;
 
-/// Most accounts of a hub.
-pub const ACCOUNTS_MAX: usize = 1_000;
+/// Most accounts of a hub: with the longest codes they still fit into one fact of the store.
+pub const ACCOUNTS_MAX: usize = 380;
 /// The meta key of all accounts: there are few, and they change seldom.
 const ACCOUNTS_KEY: &[u8] = b"accounts";
 /// Most bytes of a hash as it is stored.

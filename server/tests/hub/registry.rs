@@ -10,7 +10,9 @@ use qianmo_protocol::review::ReviewKind;
 use qianmo_protocol::session::Stay;
 use qianmo_replica::disk::MemoryDisk;
 use qianmo_replica::replica::Delivery;
-use qianmo_server::registry::{DeviceStanding, IssueError, RegistryError, TicketGrant};
+use qianmo_server::registry::{
+    ACCOUNTS_MAX, Account, AccountError, DeviceStanding, IssueError, RegistryError, TicketGrant,
+};
 
 use crate::world::{World, assert_same_states, new_key, station};
 
@@ -227,4 +229,22 @@ fn coordinator_sees_the_district_and_a_viewer_holds_nothing() {
     world.meet(&mut tablet_a);
     let row = tablet_a.replica.record_row(&visit).unwrap().unwrap();
     assert_eq!(row.review.status, qianmo_protocol::review::ReviewStatus::Approved);
+}
+
+#[test]
+fn accounts_to_the_last_are_one_fact_that_lasts_through_a_restart() {
+    let mut world = World::new(77);
+    let hash = qianmo_server::password::PasswordHash::of("山桃花开 before-rain").unwrap();
+    let now = world.now();
+    let account = |number: usize| {
+        let code = Code::new(&format!("LONGEST-CODE-OF-ALL-{number:04}")).unwrap();
+        Account::fresh(code.clone(), code, hash.clone(), now)
+    };
+    let known = world.core.accounts().unwrap().len();
+    for number in known..ACCOUNTS_MAX {
+        world.core.make_account(now, account(number), None).unwrap();
+    }
+    assert!(matches!(world.core.make_account(now, account(999), None), Err(AccountError::TooMany)));
+    world.restart().unwrap();
+    assert_eq!(world.core.accounts().unwrap().len(), ACCOUNTS_MAX);
 }
