@@ -244,6 +244,23 @@ async fn records_of_two_tablets_meet_at_the_hub() {
 }
 
 #[tokio::test]
+async fn hub_is_told_what_waits_on_the_tablet_until_nothing_does() {
+    let (world, dir) = (World::new(), folder());
+    let tablet = world.enrolled(dir.path(), "P01", Role::Technician).await;
+    tablet.create(visit("第一条")).await.unwrap();
+    tablet.create(visit("第二条")).await.unwrap();
+    sync(&tablet).await;
+    sync(&tablet).await;
+    let told = world.hub().abouts.clone();
+    assert_eq!(told.iter().map(|about| about.unsent).collect::<Vec<_>>(), [2, 0]);
+    assert!(told[0].oldest.is_some_and(|oldest| oldest <= told[0].clock));
+    assert_eq!(told[1].oldest, None);
+    for about in &told {
+        assert!(about.program.starts_with("qianmo ") && about.free_bytes.is_some(), "{about:?}");
+    }
+}
+
+#[tokio::test]
 async fn edits_made_at_once_are_a_conflict_that_one_person_settles_for_all() {
     let (world, dir_a, dir_b) = (World::new(), folder(), folder());
     let tablet_a = world.enrolled(dir_a.path(), "P01", Role::Technician).await;

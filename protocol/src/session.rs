@@ -43,7 +43,7 @@ pub mod message;
 mod work;
 
 use compose::{TURN_VECTORS_BYTES_MAX, heads_of, rest_digest, split_control};
-use message::{Ack, Bye, ByeReason, Hello, LogbookState, Message, Refuse, RefuseCode, Turn, Vectors, Welcome};
+use message::{About, Ack, Bye, ByeReason, Hello, LogbookState, Message, Refuse, RefuseCode, Turn, Vectors, Welcome};
 
 /// Oldest and newest protocol version of this build.
 pub const VERSIONS: (u16, u16) = (1, 1);
@@ -202,6 +202,8 @@ pub struct Opening {
     pub epoch: Option<Epoch>,
     /// Whether to stay and receive pushes afterwards.
     pub stay: Stay,
+    /// What a hub is told of this device.
+    pub about: Option<About>,
 }
 
 /// What the peer of an initiator is, by its certificate.
@@ -396,6 +398,7 @@ impl Session {
             rest_digest: rest_digest(shelf, &opening.selection, &session.hello_names, session.reader()),
             vectors,
             follow: receipts.len() + packs.len(),
+            about: opening.about.clone().filter(|_| opening.toward == Toward::Hub),
         }));
         receipts.into_iter().for_each(|receipt| session.send(Message::Receipt(receipt)));
         session.send_packs(packs);

@@ -26,7 +26,8 @@ use qianmo_protocol::limits::{
 use qianmo_protocol::pack::{Pack, PackHeader};
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::session::message::{
-    Ack, Blob, Bye, ByeReason, FrameReader, Hello, LogbookState, Message, Refuse, RefuseCode, Turn, Vectors, Welcome,
+    About, Ack, Blob, Bye, ByeReason, FrameReader, Hello, LogbookState, Message, Refuse, RefuseCode, Turn, Vectors,
+    Welcome,
 };
 use qianmo_protocol::time::{Month, UnixMillis};
 use qianmo_protocol::vector::{Locator, NamedVectors, Selection, Stations, Tip, Vector, WireTip, WireVector};
@@ -196,10 +197,25 @@ fn pack() -> impl Strategy<Value = Pack> {
     })
 }
 
+fn about() -> impl Strategy<Value = About> {
+    let times = (any::<i64>().prop_map(UnixMillis), option::of(any::<i64>().prop_map(UnixMillis)));
+    ("[a-z 0-9.]{0,64}", times, any::<u32>(), option::of(any::<u64>()))
+        .prop_map(|(program, (clock, oldest), unsent, free_bytes)| About { program, clock, unsent, oldest, free_bytes })
+}
+
 fn hello() -> impl Strategy<Value = Hello> {
     let epoch = option::of(any::<[u8; 16]>().prop_map(Epoch));
-    (any::<(u16, u16)>(), heads(), epoch, selection(), any::<[u8; 32]>(), named_vectors(), 0usize..5_000).prop_map(
-        |(versions, control_heads, epoch, selection, rest_digest, vectors, follow)| Hello {
+    (
+        any::<(u16, u16)>(),
+        heads(),
+        epoch,
+        selection(),
+        any::<[u8; 32]>(),
+        named_vectors(),
+        0usize..5_000,
+        option::of(about()),
+    )
+        .prop_map(|(versions, control_heads, epoch, selection, rest_digest, vectors, follow, about)| Hello {
             versions,
             control_heads,
             epoch,
@@ -207,8 +223,8 @@ fn hello() -> impl Strategy<Value = Hello> {
             rest_digest,
             vectors,
             follow,
-        },
-    )
+            about,
+        })
 }
 
 fn welcome() -> impl Strategy<Value = Welcome> {
@@ -409,13 +425,24 @@ proptest! {
     fn prop_truncated_message_is_a_typed_error(message in message()) {
         let frame = message.encode_frame();
         let (kind, payload) = split(&frame);
+        // A hello may end before what a tablet says of itself, as one of an earlier program does.
+        let silent = if let Message::Hello(hello) = &message {
+            Some(Message::Hello(Hello { about: None, ..hello.clone() }))
+        } else {
+            None
+        };
         for end in 0..payload.len() {
             let cut = Message::decode(kind, &payload[..end]);
+            if cut.is_ok() && cut.as_ref().ok() == silent.as_ref() {
+                continue;
+            }
             prop_assert!(cut.as_ref().is_err_and(is_truncated), "{} of {}: {:?}", end, payload.len(), cut);
         }
         let longer = [payload.as_slice(), &[0]].concat();
-        let is_trailing = matches!(Message::decode(kind, &longer), Err(DecodeError::Trailing { have: 1, .. }));
-        prop_assert!(is_trailing);
+        let longer = Message::decode(kind, &longer);
+        let is_trailing = matches!(longer, Err(DecodeError::Trailing { have: 1, .. }));
+        let begins_about = silent.as_ref() == Some(&message) && longer.as_ref().is_err_and(is_truncated);
+        prop_assert!(is_trailing || begins_about);
         for end in 0..frame.len() {
             let mut frames = FrameReader::default();
             frames.push(&frame[..end]);

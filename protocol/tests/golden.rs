@@ -27,7 +27,7 @@ use qianmo_protocol::pack::{Entry, Place, VerifiedPack, seal};
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
 use qianmo_protocol::record::{Document, FieldEdit, FieldPath, Origin, RecordRoot, create, edit};
 use qianmo_protocol::session::message::{
-    Ack, Blob, Bye, ByeReason, Hello, LogbookState, Message, Refuse, RefuseCode, Turn, Vectors, Welcome,
+    About, Ack, Blob, Bye, ByeReason, Hello, LogbookState, Message, Refuse, RefuseCode, Turn, Vectors, Welcome,
 };
 use qianmo_protocol::time::{Month, UnixMillis};
 use qianmo_protocol::vector::{Locator, Selection, Stations, Tip, Vector, selection_digest};
@@ -136,6 +136,18 @@ fn hello() -> Hello {
         rest_digest: selection_digest(&BTreeMap::new()),
         vectors: vec![(june(), vector().to_wire())],
         follow: 1,
+        about: None,
+    }
+}
+
+/// What a tablet says of itself.
+fn about() -> About {
+    About {
+        program: "qianmo 0.1.0".to_owned(),
+        clock: NOW,
+        unsent: 3,
+        oldest: Some(UnixMillis(NOW.0 - 86_400_000)),
+        free_bytes: Some(1 << 30),
     }
 }
 
@@ -160,6 +172,7 @@ fn messages() -> Vec<(&'static str, Message)> {
     let turn = Turn { vectors: vec![(june(), vector().to_wire())], states: Vec::new(), more: true, follow: 2 };
     vec![
         ("hello", Message::Hello(hello())),
+        ("hello-about", Message::Hello(Hello { about: Some(about()), ..hello() })),
         ("welcome", Message::Welcome(Box::new(welcome()))),
         ("vectors", Message::Vectors(Vectors { control_heads: Vec::new(), turn })),
         ("pack", Message::Pack(pack().pack().clone())),

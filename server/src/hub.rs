@@ -518,6 +518,9 @@ impl HubCore {
                 }
             } else if let Message::Hello(hello) = &message {
                 self.note_version(id, hello.versions.1);
+                if let Some(about) = &hello.about {
+                    self.note_about(now, &device, about)?;
+                }
             } else if let Message::Pack(pack) = &message {
                 session.received.insert(pack.hash(&self.org), pack.header.logbook.clone());
                 if self.quotas.pack(now, device, pack.header.raw_bytes, &self.limits).is_some() {
@@ -542,7 +545,7 @@ impl HubCore {
     /// Takes what a session has to say.
     fn collect(&mut self, id: SessionId) -> Collected {
         let Some(session) = self.sessions.get_mut(&id) else { return Collected::Over };
-        let mut close = None;
+        let (mut close, mut ended_well) = (None, None);
         while let Some(output) = session.exchange.poll_output() {
             match output {
                 ExchangeOutput::Send(message) => {
@@ -555,17 +558,26 @@ impl HubCore {
                     self.counters.states_differed += 1;
                     tracing::error!(device = %session.device, logbook = %name, "states differ under equal vectors");
                 }
-                ExchangeOutput::PeerLeft(_) => {
+                ExchangeOutput::PeerLeft(bye) => {
+                    if bye.reason == ByeReason::Done {
+                        ended_well = Some(session.device);
+                    }
                     close = close.or_else(|| last_word(&self.replica, session)).or(Some(CloseCode::Done));
                 }
                 // Whoever may only upload for good has nothing to stay for.
-                ExchangeOutput::Subscribed => close = close.or_else(|| last_word(&self.replica, session)),
+                ExchangeOutput::Subscribed => {
+                    ended_well = Some(session.device);
+                    close = close.or_else(|| last_word(&self.replica, session));
+                }
                 ExchangeOutput::Acked(_)
                 | ExchangeOutput::Refused(_)
                 | ExchangeOutput::Agreed(_)
                 | ExchangeOutput::Epoch(..)
                 | ExchangeOutput::Finished => {}
             }
+        }
+        if let Some(device) = ended_well {
+            self.note_ended_well(&device);
         }
         let Some(code) = close else { return Collected::Goes };
         self.sessions.remove(&id);

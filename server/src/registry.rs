@@ -25,6 +25,7 @@
 //!
 //! [`IssueError`] and [`RegistryError`]: the administrator acts. [`EnrolRefusal`]: the tablet is told.
 
+mod about;
 mod account;
 mod complaint;
 mod device;
@@ -41,6 +42,7 @@ use crate::authority::Authority;
 use crate::hub::HubHandle;
 use crate::listener::EnrolHandler;
 
+pub use about::AboutRow;
 pub use account::{ACCOUNTS_MAX, Account, AccountError, AccountStanding};
 pub use complaint::{
     Complaint, ComplaintAnswer, ComplaintError, ComplaintKind, ENTRIES_MAX, PER_DAY_MAX, PER_HOUR_MAX, TEXT_CHARS_MAX,

@@ -522,6 +522,7 @@ impl Tablet {
             toward: Toward::Hub,
             epoch: self.epoch,
             stay,
+            about: None,
         }
     }
 

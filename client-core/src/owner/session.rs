@@ -20,7 +20,7 @@ use qianmo_protocol::bugs::{Bug, injected};
 use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, Epoch, HubId, LogbookName, PackHash};
 use qianmo_protocol::pack::Pack;
 use qianmo_protocol::record::Document;
-use qianmo_protocol::session::message::{Bye, ByeReason, Message};
+use qianmo_protocol::session::message::{About, Bye, ByeReason, Message};
 use qianmo_protocol::session::{Opening, SessionError, Shelf as _, Stay, Taken, Tally, Toward};
 use qianmo_protocol::vector::{Selection, Stations};
 use qianmo_protocol::wire::{DecodeError, Reader, Wire, Writer};
@@ -41,6 +41,9 @@ pub(super) const PACK_LEVEL: i32 = 6;
 const CHANGES_PER_STEP: usize = 256;
 /// Changed records that are looked at for new conflicts after one session.
 const CONFLICT_RECORDS_MAX: usize = 5_000;
+
+/// Records that wait whose age is looked up; of more, the hub is not told the oldest.
+const AGE_RECORDS_MAX: usize = 200;
 
 /// The meta key of the hub and epoch that were seen last.
 pub(super) const EPOCH_KEY: &[u8] = b"client epoch";
@@ -191,7 +194,9 @@ impl Owner {
     /// This side ends the session.
     pub(crate) fn leave_session(&mut self) -> Result<Step, SessionFailure> {
         let session = self.session.as_mut().ok_or(SessionFailure::NoSession)?;
-        session.exchange.leave(Bye { reason: ByeReason::Done, retry_after_ms: None });
+        // Only who holds the same as the hub is done: the hub tells people what has arrived.
+        let reason = if session.exchange.is_subscribed() { ByeReason::Done } else { ByeReason::Later };
+        session.exchange.leave(Bye { reason, retry_after_ms: None });
         self.pump()
     }
 
@@ -250,7 +255,26 @@ impl Owner {
             Goal::Watch => Stay::Subscribe,
         };
         let epoch = seen.map(|seen| seen.epoch);
-        Ok((Opening { selection, live, unreceipted, epoch, stay, toward: Toward::Hub }, asked))
+        let about = Some(self.about()?);
+        Ok((Opening { selection, live, unreceipted, epoch, stay, toward: Toward::Hub, about }, asked))
+    }
+
+    /// What the hub's people see of this device: whether something of it is stuck, and why that might be.
+    fn about(&self) -> Result<About, ReplicaError> {
+        let mut oldest = None;
+        if self.waiting.len() <= AGE_RECORDS_MAX {
+            for record in &self.waiting {
+                let begun = self.replica.record_row(record)?.map(|row| row.view.root.created_at);
+                oldest = oldest.into_iter().chain(begun).min();
+            }
+        }
+        Ok(About {
+            program: concat!("qianmo ", env!("CARGO_PKG_VERSION")).to_owned(),
+            clock: self.now(),
+            unsent: u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
+            oldest,
+            free_bytes: self.replica.log_stats().free_bytes,
+        })
     }
 
     fn seen_hub(&self) -> Result<Option<SeenHub>, ReplicaError> {

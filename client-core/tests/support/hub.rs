@@ -21,7 +21,7 @@ use qianmo_protocol::handshake::{Address, EnrolRefusal, Ticket, Token};
 use qianmo_protocol::ids::{Code, DeviceId, Epoch, HubId, LogbookName, OrgId, PackHash};
 use qianmo_protocol::pack::Pack;
 use qianmo_protocol::receipt::{Receipt, SignedReceipt, Verdict};
-use qianmo_protocol::session::message::{FrameReader, Message};
+use qianmo_protocol::session::message::{About, FrameReader, Message};
 use qianmo_protocol::session::{Access, Shelf as _, Taken, VERSIONS};
 use qianmo_protocol::time::UnixMillis;
 use qianmo_protocol::vector::LogTrees as _;
@@ -53,6 +53,8 @@ pub struct Hub {
     visible: Vec<(LogbookName, PackHash)>,
     /// What happens to packs on their way to the hub.
     pub spoil: Option<Spoil>,
+    /// What tablets said of themselves, in order.
+    pub abouts: Vec<About>,
     news: broadcast::Sender<()>,
 }
 
@@ -87,6 +89,7 @@ impl Hub {
             tickets: BTreeMap::new(),
             visible: Vec::new(),
             spoil: None,
+            abouts: Vec::new(),
             news: broadcast::channel(64).0,
         };
         let keys = HubKeys { signing: hub.signing.verifying_key().to_bytes(), bundle: [7; 32] };
@@ -474,6 +477,7 @@ async fn serve(
                     }
                     if let Message::Hello(hello) = &message {
                         hub.note_version(device, hello.versions.1);
+                        hub.abouts.extend(hello.about.clone());
                     }
                     exchange.handle_message(message).unwrap();
                     let (frames, is_gone) = hub.run(&mut exchange);

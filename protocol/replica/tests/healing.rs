@@ -654,6 +654,7 @@ fn receipts_of_one_turn_are_bounded() {
         rest_digest: [0; 32],
         vectors: Vec::new(),
         follow,
+        about: None,
     };
     down.handle_message(Message::Hello(hello)).unwrap();
     for number in 0..u16::try_from(follow).unwrap() {

@@ -14,11 +14,15 @@ use crate::limits::{
 };
 use crate::pack::Pack;
 use crate::receipt::SignedReceipt;
+use crate::time::UnixMillis;
 use crate::vector::{Locator, NamedVectors, Selection, read_named_vectors, write_named_vectors};
 use crate::wire::{DecodeError, Reader, Wire, Writer, require_ascending};
 
 /// Most messages that may follow a turn's header: its packs, and as many of the other kinds.
 const FOLLOW_MAX: usize = PACKS_PER_TURN_MAX + ITEMS_PER_MESSAGE_MAX;
+
+/// Most bytes of the name and version of a program in a hello.
+pub const ABOUT_PROGRAM_BYTES_MAX: usize = 64;
 
 /// What the initiator opens with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,23 @@ pub struct Hello {
     pub vectors: NamedVectors,
     /// Messages of this turn that follow.
     pub follow: usize,
+    /// What a tablet says of itself; absent in the hello of a program that does not.
+    pub about: Option<About>,
+}
+
+/// What a tablet says of itself, for whoever looks after it. Nothing is decided by it, and nobody vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its program and that one's version, at most [`ABOUT_PROGRAM_BYTES_MAX`] bytes.
+    pub program: String,
+    /// What its clock says.
+    pub clock: UnixMillis,
+    /// Records of which something has no receipt yet; what goes along with the hello is counted in.
+    pub unsent: u32,
+    /// When the oldest of these records was begun, as it says itself.
+    pub oldest: Option<UnixMillis>,
+    /// Free bytes where its store lies.
+    pub free_bytes: Option<u64>,
 }
 
 /// What the responder answers a `Hello` with.
@@ -279,6 +300,9 @@ impl Wire for Hello {
         writer.raw(&self.rest_digest);
         write_named_vectors(writer, &self.vectors);
         writer.count(self.follow);
+        if let Some(about) = &self.about {
+            about.write(writer);
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -290,6 +314,27 @@ impl Wire for Hello {
             rest_digest: reader.array("rest digest")?,
             vectors: read_named_vectors(reader)?,
             follow: reader.count("follow", FOLLOW_MAX)?,
+            about: if reader.remaining() > 0 { Some(About::read(reader)?) } else { None },
+        })
+    }
+}
+
+impl Wire for About {
+    fn write(&self, writer: &mut Writer) {
+        writer.bytes(self.program.as_bytes());
+        writer.i64(self.clock.0);
+        writer.uleb(u64::from(self.unsent));
+        writer.option(self.oldest.as_ref(), |writer, oldest| writer.i64(oldest.0));
+        writer.option(self.free_bytes.as_ref(), |writer, free| writer.uleb(*free));
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            program: reader.text("program", ABOUT_PROGRAM_BYTES_MAX)?.to_owned(),
+            clock: UnixMillis(reader.i64("clock")?),
+            unsent: reader.uleb32("unsent")?,
+            oldest: reader.option("oldest", |reader| Ok(UnixMillis(reader.i64("oldest")?)))?,
+            free_bytes: reader.option("free bytes", |reader| reader.uleb("free bytes", u64::MAX))?,
         })
     }
 }

@@ -20,6 +20,7 @@ fn hello(versions: (u16, u16)) -> Message {
         rest_digest: [0; 32],
         vectors: Vec::new(),
         follow: 0,
+        about: None,
     })
 }
 

@@ -312,6 +312,7 @@ impl Store {
             toward,
             epoch: self.seen_epoch,
             stay,
+            about: None,
         }
     }
 }

@@ -193,6 +193,7 @@ impl Turns {
                 rest_digest: [0; 32],
                 vectors: Vec::new(),
                 follow: follow.len(),
+                about: None,
             })
         } else {
             let turn = Turn { more: true, follow: follow.len(), ..Turn::default() };

@@ -31,13 +31,18 @@ use super::account::go_on;
 use super::{Badge, Chrome, address, rendered, say};
 use crate::hub::HubError;
 use crate::projection::Names;
-use crate::registry::{DeviceRow, DeviceStanding};
+use crate::registry::{AboutRow, DeviceRow, DeviceStanding};
 use crate::web::{Asked, Refusal, Signed, WebState, minute};
 
 /// Days without a contact after which a tablet is silent. Stations are days without a network as a matter of course; field
 /// platforms that watch replication alarm after three.
 pub(super) const SILENT_DAYS: i64 = 3;
 const DAY_MS: i64 = 86_400_000;
+/// Minutes by which a tablet's clock may be off before somebody is told.
+const CLOCK_MINUTES_MAX: i64 = 10;
+/// Free bytes below which a tablet may not be able to keep what is written.
+const FREE_BYTES_LOW: u64 = 500_000_000;
+const GIGABYTE: u64 = 1_000_000_000;
 /// Letters of a device's id that tell it from others.
 const DEVICE_CHARS: usize = 8;
 
@@ -157,6 +162,10 @@ struct Tablet {
     ago: String,
     enrolled: String,
     is_silent: bool,
+    /// What it said of itself, with what it is about.
+    said: Vec<(&'static str, String)>,
+    /// When it said so.
+    said_at: String,
     /// What to do about it.
     advice: Vec<&'static str>,
     /// Where to revoke it, when that can be done.
@@ -198,6 +207,20 @@ fn tablet(row: &DeviceRow, now: i64, names: &Names, chrome: &Chrome, may_act: bo
         )),
         DeviceStanding::Active | DeviceStanding::Revoked => {}
     }
+    if row.about.as_ref().is_some_and(|about| about.clock_ahead_ms().saturating_abs() >= CLOCK_MINUTES_MAX * 60_000) {
+        marks.push(badge("warn", "时钟不准", "Clock is off"));
+        advice.push(chrome.say(
+            "平板的时间不对。记录照样有效；请在平板的设置里校正时间。",
+            "The tablet’s time is wrong. Its records count all the same; please set its clock.",
+        ));
+    }
+    if row.about.as_ref().and_then(|about| about.about.free_bytes).is_some_and(|free| free < FREE_BYTES_LOW) {
+        marks.push(badge("warn", "空间不足", "Little space"));
+        advice.push(chrome.say(
+            "平板快没有空间了，可能写不下新记录。请清理其他应用和照片。",
+            "The tablet is nearly full and may not be able to keep new records. Please remove other apps and photos.",
+        ));
+    }
     let contact = row.last_contact.map(|contact| contact.0);
     Tablet {
         short: short(&row.device),
@@ -213,9 +236,57 @@ fn tablet(row: &DeviceRow, now: i64, names: &Names, chrome: &Chrome, may_act: bo
         },
         enrolled: row.enrolled.map(|time| minute(time.0)).unwrap_or_default(),
         is_silent,
+        said: row.about.as_ref().map(|about| said(about, chrome)).unwrap_or_default(),
+        said_at: row.about.as_ref().map(|about| minute(about.at.0)).unwrap_or_default(),
         advice,
         revoke: (may_act && row.standing != DeviceStanding::Revoked)
             .then(|| chrome.at(&format!("/fleet/devices/{}/revoke", row.device))),
+    }
+}
+
+/// What a tablet said of itself when it was last here.
+fn said(row: &AboutRow, chrome: &Chrome) -> Vec<(&'static str, String)> {
+    let lang = chrome.lang;
+    let about = &row.about;
+    let unsent = match (row.unsent(), lang) {
+        (0, _) => chrome.say("全部送到了", "all of it arrived").to_owned(),
+        (count, Lang::Zh) => format!("{count} 条记录"),
+        (1, Lang::En) => "1 record".to_owned(),
+        (count, Lang::En) => format!("{count} records"),
+    };
+    let mut said = vec![(chrome.say("待上传", "Not yet sent"), unsent)];
+    if let Some(oldest) = about.oldest.filter(|_| row.unsent() > 0) {
+        said.push((chrome.say("其中最早一条建于", "The oldest of it begun"), minute(oldest.0)));
+    }
+    said.push((chrome.say("程序", "Program"), about.program.clone()));
+    said.push((chrome.say("平板的时钟", "Its clock"), clock(row.clock_ahead_ms(), lang)));
+    if let Some(free) = about.free_bytes {
+        let tenths = free.div_euclid(GIGABYTE / 10);
+        let text = format!("{}.{} GB", tenths.div_euclid(10), tenths.rem_euclid(10));
+        said.push((chrome.say("剩余空间", "Free space"), text));
+    }
+    said
+}
+
+/// How far a clock is off, to the minute; a network's delay is less.
+fn clock(ahead_ms: i64, lang: Lang) -> String {
+    let minutes = ahead_ms.saturating_abs().div_euclid(60_000);
+    if minutes < CLOCK_MINUTES_MAX {
+        return say(lang, "准", "right").to_owned();
+    }
+    let (hours, days) = (minutes.div_euclid(60), minutes.div_euclid(24 * 60));
+    let (count, unit) = if days > 0 {
+        (days, say(lang, "天", "d"))
+    } else if hours > 0 {
+        (hours, say(lang, "小时", "h"))
+    } else {
+        (minutes, say(lang, "分钟", "min"))
+    };
+    match (lang, ahead_ms > 0) {
+        (Lang::Zh, true) => format!("快 {count} {unit}"),
+        (Lang::Zh, false) => format!("慢 {count} {unit}"),
+        (Lang::En, true) => format!("{count} {unit} ahead"),
+        (Lang::En, false) => format!("{count} {unit} behind"),
     }
 }
 

@@ -7,6 +7,7 @@ use qianmo_protocol::control::{Admission, CUT_TIPS_MAX, Decision, Tip, UploadOnl
 use qianmo_protocol::ids::{DeviceId, EntryHash, PersonCode, StationCode};
 use qianmo_protocol::time::UnixMillis;
 
+use super::about::AboutRow;
 use crate::hub::{HubCore, HubError};
 
 /// A contact is written down again after this time; it needs no sync of its own.
@@ -89,6 +90,8 @@ pub struct DeviceRow {
     pub last_contact: Option<UnixMillis>,
     /// When it was first enrolled, by the hub's clock.
     pub enrolled: Option<UnixMillis>,
+    /// What it said of itself when it was last here.
+    pub about: Option<AboutRow>,
 }
 
 impl HubCore {
@@ -121,6 +124,7 @@ impl HubCore {
                 is_hub: *id == self.replica().device(),
                 last_contact: self.last_contact(id)?,
                 enrolled: device.enrolments().iter().filter_map(|hash| self.time_of(hash)).min(),
+                about: self.about(id)?,
             });
         }
         Ok(rows)

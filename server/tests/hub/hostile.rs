@@ -22,6 +22,7 @@ fn hello(tablet: &Tablet) -> Message {
         rest_digest: [0; 32],
         vectors: Vec::new(),
         follow: 0,
+        about: None,
     })
 }
 

@@ -114,6 +114,7 @@ fn receipts_for(
         rest_digest: [0; 32],
         vectors: Vec::new(),
         follow: packs.len(),
+        about: None,
     });
     let open = Command::Open { session, device: tablet.device(), device_key: tablet.key.verifying_key().to_bytes() };
     let messages = std::iter::once(hello).chain(packs.into_iter().map(Message::Pack));

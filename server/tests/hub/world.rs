@@ -14,7 +14,7 @@ use qianmo_protocol::handshake::{Address, EnrolAsk, EnrolRefusal, Ticket, seed_o
 use qianmo_protocol::ids::{Code, DeviceId, DocId, Epoch, LogbookName, OrgId};
 use qianmo_protocol::record::{AuthoredChange, FieldEdit, FieldPath, Origin, RecordRoot, create, edit};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
-use qianmo_protocol::session::message::{Bye, FrameReader, Message};
+use qianmo_protocol::session::message::{About, Bye, FrameReader, Message};
 use qianmo_protocol::session::{Opening, Stay, Tally, Toward};
 use qianmo_protocol::time::{Month, UnixMillis};
 use qianmo_protocol::vector::{Selection, Stations};
@@ -119,6 +119,8 @@ pub(crate) struct Tablet {
     pub(crate) person: Code,
     pub(crate) selection: Selection,
     pub(crate) epoch: Option<Epoch>,
+    /// What it says of itself.
+    pub(crate) about: Option<About>,
 }
 
 /// One tablet's session under way.
@@ -313,7 +315,7 @@ impl World {
         let (replica, _) = Replica::open(Box::new(disk.clone()), index, identity, &mut self.rng).unwrap();
         let months = Some((Month::new(2025, 1).unwrap(), Month::new(2025, 12).unwrap()));
         let selection = Selection { stations: Stations::These([station()].into()), months, without: BTreeSet::new() };
-        Tablet { key, disk, replica, person: Code::new(person).unwrap(), selection, epoch: None }
+        Tablet { key, disk, replica, person: Code::new(person).unwrap(), selection, epoch: None, about: None }
     }
 
     /// A tablet begins a session; nothing has travelled yet.
@@ -330,6 +332,7 @@ impl World {
             toward: Toward::Hub,
             epoch: tablet.epoch,
             stay,
+            about: tablet.about.clone(),
         };
         let exchange = Exchange::initiate(&tablet.replica, self.core.replica().device(), &opening);
         let open = Command::Open {

@@ -3,7 +3,10 @@
 use qianmo_protocol::control::{Decision, Grant, Role as GrantRole, Scope};
 use qianmo_protocol::handshake::{EnrolAsk, Ticket};
 use qianmo_protocol::ids::{Code, DeviceId};
+use qianmo_protocol::session::message::{About, Bye, ByeReason, Hello, Message};
 use qianmo_protocol::time::UnixMillis;
+use qianmo_protocol::vector::Selection;
+use qianmo_server::hub::{Command, SessionId};
 use qianmo_server::registry::DeviceStanding;
 
 use crate::office::{Office, file, visit};
@@ -301,4 +304,82 @@ async fn fleet_pages_speak_one_language_each() {
             assert!(!main.contains(word), "{path}: {word}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_tablet_says_of_itself_is_shown_until_it_says_otherwise_and_lasts_through_a_restart() {
+    let mut world = staffed(410);
+    let tablet = world.enrol(TECHNICIAN, GrantRole::Technician);
+    let device = device_of(&world, TECHNICIAN);
+    let about = |unsent| About {
+        program: "qianmo <b>9.9</b>".to_owned(),
+        clock: UnixMillis(NOW - 2 * 3_600_000),
+        unsent,
+        oldest: Some(UnixMillis(NOW - 5 * DAY_MS)),
+        free_bytes: Some(300_000_000),
+    };
+    let open = |world: &mut World, session: u64, unsent| {
+        let hello = Message::Hello(Hello {
+            versions: (1, 1),
+            control_heads: world.core.replica().control().heads().iter().copied().collect(),
+            epoch: None,
+            selection: Selection { months: None, ..Selection::everything() },
+            rest_digest: [0; 32],
+            vectors: Vec::new(),
+            follow: 0,
+            about: Some(about(unsent)),
+        });
+        let session = SessionId(session);
+        let device_key = tablet.key.verifying_key().to_bytes();
+        let now = world.now();
+        let commands =
+            vec![Command::Open { session, device, device_key }, Command::Message { session, message: Box::new(hello) }];
+        world.core.handle(now, commands).unwrap();
+    };
+    open(&mut world, 900, 7);
+    world.restart().unwrap();
+    let row = world.core.devices().unwrap().into_iter().find(|row| row.device == device).unwrap();
+    assert_eq!(row.about.unwrap().unsent(), 7);
+    open(&mut world, 901, 2);
+    let bye = Message::Bye(Bye { reason: ByeReason::Later, retry_after_ms: None });
+    let now = world.now();
+    let left = Command::Message { session: SessionId(901), message: Box::new(bye) };
+    world.core.handle(now, vec![left]).unwrap();
+    let mut image = World::new(411);
+    core::mem::swap(&mut image, &mut world);
+    let office = Office::open(image).await;
+    let district = Browser::signed_in(&office, DISTRICT).await;
+    let page = district.get("/fleet").await.body;
+    for text in [
+        "2 条记录",
+        "2025-06-10",
+        "qianmo &#60;b&#62;9.9",
+        "慢 2 小时",
+        "0.3 GB",
+        "时钟不准",
+        "空间不足",
+        "以上是平板自己说的",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(!page.contains("<b>9.9"));
+    let done = office.hub.run(move |core, _| core.devices().unwrap()).await.unwrap();
+    assert!(!done.into_iter().find(|row| row.device == device).unwrap().about.unwrap().has_ended_well);
+    let english = district.get("/fleet?lang=en").await.body;
+    assert!(english.contains("2 records") && english.contains("2 h behind"));
+}
+
+#[test]
+fn tablet_whose_session_came_to_its_end_has_nothing_left_to_send() {
+    let mut world = World::new(412);
+    let mut tablet = world.enrol(TECHNICIAN, GrantRole::Technician);
+    let device = device_of(&world, TECHNICIAN);
+    file(&mut world, &mut tablet, &june(), &visit(9, "peach", "还在路上的一条。", ""));
+    tablet.about =
+        Some(About { program: "qianmo".to_owned(), clock: UnixMillis(NOW), unsent: 1, oldest: None, free_bytes: None });
+    world.meet(&mut tablet);
+    let row = world.core.devices().unwrap().into_iter().find(|row| row.device == device).unwrap();
+    let about = row.about.unwrap();
+    assert!(about.has_ended_well);
+    assert_eq!((about.about.unsent, about.unsent()), (1, 0));
 }

@@ -107,6 +107,7 @@ impl Hostile {
             rest_digest: [0; 32],
             vectors: Vec::new(),
             follow: 0,
+            about: None,
         }
     }
 

@@ -145,6 +145,7 @@ impl World<'_> {
             toward: Toward::Hub,
             epoch: None,
             stay: Stay::Leave,
+            about: None,
         };
         let hub = core.replica().device();
         let session = match &self.seats[seat].core {

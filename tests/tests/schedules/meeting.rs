@@ -61,6 +61,7 @@ pub(crate) fn meet_beside_the_hub(world: &mut World, from: &mut Tablet, to: &mut
         toward: Toward::Tablet,
         epoch: from.epoch,
         stay: Stay::Leave,
+        about: None,
     };
     let mut up = Exchange::initiate(&from.replica, to.device(), &opening);
     let mut down = Exchange::respond(from.device());
