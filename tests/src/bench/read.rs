@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use ed25519_dalek::SigningKey;
 use qianmo_forms::FormSet;
 use qianmo_protocol::change::Scalar;
-use qianmo_protocol::control::Role;
+use qianmo_protocol::control::{Decision, Grant, Role, Scope};
 use qianmo_protocol::ids::{Code, LogbookName};
 use qianmo_protocol::record::{RecordRoot, create};
 use qianmo_replica::disk::MemoryDisk;
@@ -26,7 +26,9 @@ use qianmo_replica::replica::Replica;
 use qianmo_server::admin::Folder;
 use qianmo_server::hub::{ClockCheck, Founding, HubCore, HubHandle, HubLimits, HubSecrets, HubSetup, HubThread};
 use qianmo_server::metrics::Metrics;
+use qianmo_server::password::PasswordHash;
 use qianmo_server::projection::{Filter, Position, Projection, Reader};
+use qianmo_server::registry::Account;
 use qianmo_server::web::{BehindProxy, WebState, serve};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -47,6 +49,8 @@ const PAGE: usize = 50;
 const PEOPLE: u32 = 40;
 const ORGANISATIONS: u32 = 10;
 const TARGETS: u32 = 200;
+/// Of the coordinator, in a hub that nobody else can reach.
+const PASSWORD: &str = "山桃花开 before-rain";
 /// The parts of a person's made-up name.
 const NAMES: [&str; 8] = ["吕", "单", "曾", "解", "桑遥", "重光", "长乐", "乐行"];
 
@@ -204,7 +208,13 @@ impl Office {
             rng: StdRng::seed_from_u64(2),
         };
         let founding = Founding { authority: &authority, admin: Code::new("ADMIN")? };
-        let core = HubCore::found(Box::new(MemoryDisk::new()), Box::new(MemoryIndex::new()), setup, &founding, NOW)?;
+        let mut core =
+            HubCore::found(Box::new(MemoryDisk::new()), Box::new(MemoryIndex::new()), setup, &founding, NOW)?;
+        let person = Code::new("ADMIN")?;
+        let grant = Grant { person: person.clone(), role: Role::Coordinator, scope: Scope::District };
+        core.decide(NOW, vec![Decision::Grant(grant)])?;
+        let account = Account::fresh(person.clone(), person, PasswordHash::of(PASSWORD)?, NOW);
+        core.make_account(NOW, Account { must_change: false, ..account }, None)?;
         let hub = HubHandle::spawn(core, Arc::new(|| NOW), None)?;
         let forms = Arc::new(FormSet::built_in()?);
         let state = WebState::new(hub.0.clone(), folder, forms, "样例区推广站", BehindProxy::No, Metrics::default());
@@ -218,34 +228,54 @@ impl Office {
 }
 
 /// One browser's connection.
-struct Client(BufReader<TcpStream>);
+struct Client {
+    stream: BufReader<TcpStream>,
+    /// Of a coordinator who is signed in; sent with what only they may see.
+    cookie: String,
+}
 
 impl Client {
     fn connect(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        Ok(Self(BufReader::new(stream)))
+        let mut client = Self { stream: BufReader::new(stream), cookie: String::new() };
+        let form = format!("login=ADMIN&password={}&next=/", encoded(PASSWORD));
+        let (head, _) = client.ask(&format!(
+            "POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        ))?;
+        let set = head.lines().find_map(|line| Some(line.split_once("set-cookie: ")?.1.split(';').next()?.to_owned()));
+        client.cookie = set.with_context(|| format!("nobody was signed in: {head}"))?;
+        Ok(client)
+    }
+
+    /// What a request is answered with: head and body.
+    fn ask(&mut self, request: &str) -> anyhow::Result<(String, String)> {
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let (mut head, mut line) = (String::new(), "first".to_owned());
+        while line.trim() != "" {
+            line.clear();
+            ensure!(self.stream.read_line(&mut line)? > 0, "the server hung up");
+            head.push_str(&line);
+        }
+        let mut lengths = head
+            .lines()
+            .filter_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+        let mut body = vec![0; lengths.next_back().context("an answer without a length")?];
+        self.stream.read_exact(&mut body)?;
+        Ok((head, String::from_utf8(body)?))
     }
 
     /// The page at a path, and how long it took.
     fn get(&mut self, path: &str) -> anyhow::Result<(String, Duration)> {
+        let cookie = if path.starts_with("/inbox") { self.cookie.as_str() } else { "" };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n");
         let start = Instant::now();
-        self.0.get_mut().write_all(format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").as_bytes())?;
-        let mut line = String::new();
-        self.0.read_line(&mut line)?;
-        if !line.starts_with("HTTP/1.1 200") {
-            bail!("{path} was answered with {}", line.trim());
-        }
-        let mut length = None;
-        while line.trim() != "" {
-            line.clear();
-            self.0.read_line(&mut line)?;
-            let header = line.to_ascii_lowercase();
-            length = header.strip_prefix("content-length:").map_or(length, |value| value.trim().parse().ok());
-        }
-        let mut body = vec![0; length.context("an answer without a length")?];
-        self.0.read_exact(&mut body)?;
-        Ok((String::from_utf8(body)?, start.elapsed()))
+        let (head, body) = self.ask(&request)?;
+        let took = start.elapsed();
+        ensure!(head.starts_with("HTTP/1.1 200"), "{path} was answered with {head}");
+        Ok((body, took))
     }
 }
 
@@ -309,6 +339,12 @@ fn pages(deep: &str) -> Vec<Page> {
         page("/find a frequent word", Box::new(|rng| format!("/find?q={}", any(&workload::FREQUENT_WORDS, rng)))),
         page("/targets, a timeline", Box::new(|rng| format!("/targets/T{:03}", rng.random_range(1..TARGETS)))),
         page("/people, a person's records", Box::new(|rng| format!("/people/P{:02}", rng.random_range(1..30)))),
+        plain("/inbox", "/inbox"),
+        page("/inbox of a station", Box::new(|rng| format!("/inbox?station={}", station(rng)))),
+        page(
+            "/inbox with a frequent word",
+            Box::new(|rng| format!("/inbox?text={}", any(&workload::FREQUENT_WORDS, rng))),
+        ),
         plain("/ nine tenths down", &format!("/?cursor={deep}")),
     ]
 }
