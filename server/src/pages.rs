@@ -285,7 +285,7 @@ async fn record_page(
     let asked = Asked::read(&uri, &["lang", "done", queue::FROM, queue::LAST])?;
     let (lang, queue) = (asked.lang()?, queue::Queue::of(&asked)?);
     let (full, names) = (state.full(&id).await?, state.names().await?);
-    let mut page = record::RecordPage::new(&state, &names, lang, &full);
+    let mut page = record::RecordPage::new(&state, &names, lang, &full, queue.as_ref());
     if let Some(signed) = state.signed(&headers).await? {
         page = page.of(&state, &signed, &full, &names, &desk::Typed::default());
         page = page.with_done(asked.text("done"), asked.text(queue::LAST)).in_queue(&state, queue.as_ref()).await?;

@@ -17,7 +17,13 @@ function move(step) {
   all[next].focus();
 }
 
+// A key that is held, or pressed twice, must not decide on the record that comes next, which nobody has seen yet.
+const LOOK_MS = 600;
+const desk = document.querySelector("#desk");
+setTimeout(() => desk?.setAttribute("data-ready", ""), LOOK_MS);
+
 function act(kind) {
+  if (!desk?.hasAttribute("data-ready")) return;
   const button = document.querySelector(`#desk button[name=kind][value=${kind}]`);
   if (button) button.click();
 }
@@ -34,10 +40,11 @@ document.addEventListener("keydown", (event) => {
   const { target, key } = event;
   if (target.matches?.("#desk textarea") && key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
+    if (event.repeat) return;
     return act(target.dataset.act ?? "comment");
   }
   if (key === "Escape" && typing(target)) return target.blur();
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(target)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat || typing(target)) return;
   const keys = {
     j: () => move(1),
     k: () => move(-1),
@@ -46,7 +53,7 @@ document.addEventListener("keydown", (event) => {
     u: () => byKey("u")?.click(),
     "/": () => document.querySelector("input[type=search]")?.focus(),
   };
-  const does = keys[key];
+  const does = keys[key.toLowerCase()];
   if (does) {
     event.preventDefault();
     does();

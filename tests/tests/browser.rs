@@ -9,7 +9,7 @@
 //! room      the driver and its browsers     browser   one browser, used as a person uses it
 //! page      what every page must pass       page.js   the rules, run in the page
 //! walk      every page, from the demo       reading   without signing in       desk   a coordinator's work
-//! places    tablets and complaints          hostile   texts that mean harm
+//! places    tablets and complaints          hostile   texts that mean harm        inbox  review by keys, and news
 //! ```
 //!
 //! A new page is one line in `walk`.
@@ -33,6 +33,8 @@ mod demo;
 mod desk;
 #[path = "browser/hostile.rs"]
 mod hostile;
+#[path = "browser/inbox.rs"]
+mod inbox;
 #[path = "e2e/office.rs"]
 #[allow(dead_code, reason = "shared with the end to end tests, which use all of it")]
 mod office;

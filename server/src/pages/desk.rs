@@ -269,7 +269,7 @@ impl Again<'_> {
         status: StatusCode,
     ) -> Result<Response, Refusal> {
         let (full, names) = (state.full(self.id).await?, state.names().await?);
-        let page = RecordPage::new(state, &names, self.lang, &full);
+        let page = RecordPage::new(state, &names, self.lang, &full, self.queue);
         let page = page.of(state, self.signed, &full, &names, self.typed).with_news(&full, news);
         let page = page.in_queue(state, self.queue).await?;
         Ok(page_with(status, super::html(&page)?))

@@ -51,9 +51,12 @@ pub(super) struct Link {
 
 /// Whether the page at `here`, an address with or without a query, belongs to a place.
 fn is_under(here: &str, place: &str) -> bool {
-    let path = here.split_once('?').map_or(here, |(path, _)| path);
+    let (path, query) = here.split_once('?').unwrap_or((here, ""));
+    // A record that was opened from the inbox is under the inbox.
+    let is_queued = path.starts_with("/records/") && query.starts_with("in=inbox");
     match place {
-        "/" => path == "/" || path.starts_with("/records/"),
+        "/" => path == "/" || (path.starts_with("/records/") && !is_queued),
+        "/inbox" if is_queued => true,
         place => path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
     }
 }
@@ -97,14 +100,20 @@ mod tests {
             ("/", "/"),
             ("/?state=pending", "/"),
             ("/records/00ff", "/"),
+            ("/records/00ff?in=inbox&state=pending", "/inbox"),
             ("/fleet", "/fleet"),
             ("/fleet/acts?before=3", "/fleet"),
         ] {
             assert!(is_under(here, place), "{here} {place}");
         }
-        for (here, place) in
-            [("/fleet", "/"), ("/fleets", "/fleet"), ("/", "/fleet"), ("/sign-in?next=%2Ffleet", "/fleet")]
-        {
+        for (here, place) in [
+            ("/records/00ff?in=inbox", "/"),
+            ("/records/00ff", "/inbox"),
+            ("/fleet", "/"),
+            ("/fleets", "/fleet"),
+            ("/", "/fleet"),
+            ("/sign-in?next=%2Ffleet", "/fleet"),
+        ] {
             assert!(!is_under(here, place), "{here} {place}");
         }
     }

@@ -107,7 +107,8 @@ impl Queue {
         let [before, after] = self.around(state, id, created_at).await?;
         let said = format!("done={done}&{LAST}={id}");
         Ok(match after.or(before) {
-            Some(next) => address(&format!("{}&{said}", self.at(&next)), lang),
+            // Without a place of its own, the browser keeps the form's, and the next record opens in its middle.
+            Some(next) => format!("{}#main", address(&format!("{}&{said}", self.at(&next)), lang)),
             None => {
                 let list = list::link(&self.filter, None);
                 let joint = if list.contains('?') { '&' } else { '?' };

@@ -102,7 +102,8 @@ struct Review {
 }
 
 impl RecordPage {
-    pub(super) fn new(state: &WebState, names: &Names, lang: Lang, full: &Full) -> Self {
+    /// `queue` is the list it was opened from.
+    pub(super) fn new(state: &WebState, names: &Names, lang: Lang, full: &Full, queue: Option<&Queue>) -> Self {
         let detail = &full.detail;
         let row = &detail.row;
         let root = &row.view.root;
@@ -111,7 +112,7 @@ impl RecordPage {
         let telling = Telling { teller, lang, words: Words::of(lang), detail };
         let is_changed = row.review.changed_after_approval;
         Self {
-            chrome: Chrome::new(state, lang, &format!("/records/{}", row.id)),
+            chrome: Chrome::new(state, lang, &format!("/records/{}{}", row.id, from(queue))),
             id: row.id.to_string(),
             place: (row.id, root.created_at.0),
             title: teller.form_label(&form, lang),
@@ -131,7 +132,7 @@ impl RecordPage {
             panel: None,
             done: None,
             queue: None,
-            from: String::new(),
+            from: from(queue),
         }
     }
 
@@ -161,7 +162,6 @@ impl RecordPage {
     pub(super) async fn in_queue(mut self, state: &WebState, queue: Option<&Queue>) -> Result<Self, Refusal> {
         if let Some(queue) = queue {
             self.queue = Some(queue.links(state, self.place.0, self.place.1, self.chrome.lang).await?);
-            self.from = queue.query();
         }
         Ok(self)
     }
@@ -306,6 +306,11 @@ impl Telling<'_> {
             standing: self.words.standing(review.standing),
         }
     }
+}
+
+/// What an address carries of a queue.
+fn from(queue: Option<&Queue>) -> String {
+    queue.map(Queue::query).unwrap_or_default()
 }
 
 const fn is_long(field: &Field) -> bool {

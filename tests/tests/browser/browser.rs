@@ -94,6 +94,15 @@ impl Browser {
         self.driver.find(By::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"))
     }
 
+    /// Waits until there is such a thing.
+    pub async fn waits_for(&self, css: &str) {
+        let start = Instant::now();
+        while self.driver.find(By::Css(css)).await.is_err() {
+            assert!(start.elapsed() < DEADLINE, "{css} is not on {}", self.path().await);
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     pub async fn count(&self, css: &str) -> usize {
         self.driver.find_all(By::Css(css)).await.unwrap().len()
     }
@@ -127,6 +136,11 @@ impl Browser {
     /// Types where the keyboard is.
     pub async fn keys(&self, keys: impl Into<TypingData>) {
         self.driver.action_chain().send_keys(keys).perform().await.unwrap();
+    }
+
+    /// Presses a key while another is held.
+    pub async fn chord(&self, held: Key, key: Key) {
+        self.driver.action_chain().key_down(held.clone()).send_keys(key).key_up(held).perform().await.unwrap();
     }
 
     /// Goes on with the Tab key until what the selector means has the keyboard. Every stop on the way must show that it has it.

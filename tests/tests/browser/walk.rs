@@ -33,8 +33,11 @@ const OPEN: [Page; 18] = [
 ];
 
 /// Pages for somebody who is signed in.
-const SIGNED: [Page; 10] = [
+const SIGNED: [Page; 13] = [
     Page::new("account", "/account"),
+    Page::new("inbox", "/inbox"),
+    Page::new("inbox-changed", "/inbox?changed=true"),
+    Page::new("inbox-conflict", "/records/{conflict}?in=inbox&state=pending"),
     Page::new("signed-list", "/"),
     Page::new("signed-record", "/records/{record}"),
     Page::new("signed-conflict", "/records/{conflict}"),
