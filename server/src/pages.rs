@@ -61,8 +61,8 @@ pub(crate) fn routes() -> Router<WebState> {
         .route("/people/{code}", get(find::person))
         .route("/inbox", get(queue::inbox))
         .route("/records/{id}", get(record_page))
-        .route("/records/{id}/act", post(desk::act))
-        .route("/records/{id}/settle", post(desk::settle))
+        .route("/records/{id}/act", post(desk::act).get(back_to_record))
+        .route("/records/{id}/settle", post(desk::settle).get(back_to_record))
         .merge(fleet::routes())
         .merge(complaints::routes())
         .merge(help::routes())
@@ -274,6 +274,13 @@ async fn index(State(state): State<WebState>, headers: HeaderMap, uri: Uri) -> R
     });
     let found = read.await?;
     rendered(&list::ListView::new(&state, lang, filter, after, found, signed.as_ref()))
+}
+
+/// A page that came as the answer to a form has the form's address: whoever asks for it again gets the record.
+async fn back_to_record(Path(id): Path<String>, uri: Uri) -> Result<Response, Refusal> {
+    let id = DocId::from_hex(&id).ok_or(Refusal::NoRecord)?;
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    account::go_on(&format!("/records/{id}{query}"), None)
 }
 
 async fn record_page(

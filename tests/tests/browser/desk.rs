@@ -268,6 +268,10 @@ fn decision_on_a_record_that_moved_meanwhile_is_not_done_and_shows_what_is_new()
         assert_eq!(kept, json!(NOTE), "what was typed is not typed again");
         let mut faults = Faults::default();
         look(&browser, &Page::new("desk-moved", "").with_status(409), "zh-CN", TABLET, &mut faults).await;
+        // The same address, asked for again, is the record's page and no refusal.
+        browser.go(&format!("/records/{record}/act?lang=en")).await;
+        assert_eq!(browser.path().await, format!("/records/{record}?lang=en"));
+        browser.go(&format!("/records/{record}")).await;
         browser.press("button[value=approve]").await;
         browser.sees("已通过。").await;
         quiet(&browser, &[409]).await;
