@@ -43,6 +43,7 @@ pub use crate::record::root::RootError;
 mod author;
 pub(crate) mod bits;
 mod conflict;
+mod difference;
 mod document;
 pub(crate) mod graph;
 mod history;

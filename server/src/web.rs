@@ -27,6 +27,7 @@ mod live;
 mod refusal;
 mod sign_in;
 mod signed;
+mod since;
 mod teller;
 mod times;
 
@@ -60,6 +61,7 @@ use crate::projection::{Mask, Names, Personal, ProjectionError, Reader};
 pub(crate) use asked::Asked;
 pub(crate) use refusal::{Fault, Refusal, Said};
 pub(crate) use signed::{NotChanged, NotIn, Signed, from_our_own_page};
+pub(crate) use since::Since;
 pub(crate) use teller::Teller;
 pub(crate) use times::{minute, rfc3339};
 
@@ -121,6 +123,8 @@ pub enum BehindProxy {
 pub(crate) struct Full {
     pub(crate) detail: RecordDetail,
     pub(crate) devices: BTreeMap<DeviceId, String>,
+    /// What became of it since somebody last decided on it.
+    pub(crate) since: Option<Since>,
 }
 
 impl WebState {
@@ -270,7 +274,8 @@ fn full(core: &HubCore, id: &DocId) -> Result<Found, HubError> {
         return Ok(if is_unreadable { Found::Unreadable } else { Found::Nothing });
     };
     let devices = core.devices()?.into_iter().filter_map(|row| Some((row.device, row.label?))).collect();
-    Ok(Found::Record(Box::new(Full { detail, devices })))
+    let since = since::since(core.replica(), id, &detail)?;
+    Ok(Found::Record(Box::new(Full { detail, devices, since })))
 }
 
 /// Every route.

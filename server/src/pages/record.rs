@@ -13,10 +13,10 @@ use qianmo_replica::replica::{RecordDetail, ReviewView};
 
 use super::desk::{Panel, Typed, path_word};
 use super::queue::{Neighbours, Queue};
-use super::story::{self, Chapter};
+use super::story::{self, Chapter, Edit};
 use super::{Badge, Chrome, Words, badges};
 use crate::projection::{HIDDEN, Names, state_word};
-use crate::web::{Full, Refusal, Signed, Teller, WebState, minute};
+use crate::web::{Full, Refusal, Signed, Since, Teller, WebState, minute};
 
 /// The page.
 #[derive(Template)]
@@ -33,6 +33,7 @@ pub(super) struct RecordPage {
     badges: Vec<Badge>,
     is_changed: bool,
     is_disagreed: bool,
+    since: Option<Difference>,
     held: Vec<u16>,
     unshown: usize,
     conflicts: Vec<Conflict>,
@@ -48,6 +49,14 @@ pub(super) struct RecordPage {
     queue: Option<Neighbours>,
     /// What a form's address carries of it.
     from: String,
+}
+
+/// What is different since the last decision.
+struct Difference {
+    kind: &'static str,
+    person: String,
+    time: String,
+    edits: Vec<Edit>,
 }
 
 struct Conflict {
@@ -122,6 +131,7 @@ impl RecordPage {
             badges: badges(state_word(row.review.status), is_changed, row.conflicts.len(), telling.words),
             is_changed,
             is_disagreed: row.review.status == ReviewStatus::Disagreed,
+            since: full.since.as_ref().map(|since| telling.since(since)),
             held: detail.held.iter().chain(&detail.held_here).map(|(_, code)| *code).collect(),
             unshown: detail.unshown.len(),
             conflicts: row.conflicts.iter().map(|conflict| telling.conflict(conflict)).collect(),
@@ -176,6 +186,15 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
+    fn since(&self, since: &Since) -> Difference {
+        Difference {
+            kind: self.words.review_kind(since.kind),
+            person: self.teller.person(since.person.as_str()),
+            time: minute(since.time.0),
+            edits: since.edits.iter().filter_map(|edit| story::told(&self.teller, self.lang, edit)).collect(),
+        }
+    }
+
     fn conflict(&self, conflict: &FieldConflict) -> Conflict {
         let path = &conflict.path;
         let shown = self.shown(path);

@@ -73,7 +73,7 @@ fn chapter(teller: &Teller<'_>, lang: Lang, full: &Full, view: &HistoryView) -> 
 }
 
 /// `None` for an answer that was empty and stays so.
-fn told(teller: &Teller<'_>, lang: Lang, edit: &FieldChange) -> Option<Edit> {
+pub(super) fn told(teller: &Teller<'_>, lang: Lang, edit: &FieldChange) -> Option<Edit> {
     let words = Words::of(lang);
     let text = |value: &Scalar| {
         if edit.path.is_removal() {

@@ -159,3 +159,27 @@ async fn sample_pages_are_served_for_a_look() {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn record_that_moved_since_its_last_review_shows_just_the_difference_to_it() {
+    let sample = sample(18, 0);
+    let (changed, approved, conflict) = (sample.changed, sample.approved, sample.conflict);
+    let office = Office::open(sample.world).await;
+    let page = office.get(&format!("/records/{changed}")).await.body;
+    let part = page.split("上次审核之后的改动").nth(1).unwrap().split("</section>").next().unwrap();
+    assert_eq!(part.matches("class=\"edit\"").count(), 2, "{part}");
+    for text in [
+        "通过</strong> C01",
+        "<del>雨前完成套袋。</del>",
+        "<ins>雨前完成套袋，套袋前喷一次保护剂。</ins>",
+        "<del>大桃</del>",
+        "<ins>梨</ins>",
+    ] {
+        assert!(part.contains(text), "{text}: {part}");
+    }
+    assert!(office.get(&format!("/records/{changed}?lang=en")).await.body.contains("Changed since the last review"));
+    // Nobody decided on the one, and the other stands as it was.
+    for record in [conflict, approved] {
+        assert!(!office.get(&format!("/records/{record}")).await.body.contains("上次审核之后的改动"));
+    }
+}
