@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use qianmo_client_core::WriteError;
 use qianmo_client_core::simulation::Tablet;
 use qianmo_protocol::change::RawChange;
-use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId};
+use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, PersonCode};
 use qianmo_protocol::record::ResolveList;
 use qianmo_replica::replica::Replica;
 
@@ -120,13 +120,14 @@ impl World<'_> {
             document.changes().filter(|change| !self.model.changes.contains_key(&change.hash())).cloned().collect();
         for change in unknown {
             let story = document.history().into_iter().find(|story| story.hash == change.hash());
+            let author = story.as_ref().and_then(|story| story.person.clone());
             let puts: BTreeMap<String, String> = story
                 .into_iter()
                 .flat_map(|story| story.edits)
                 .map(|edit| (edit.path.to_string(), word_of(&edit.after)))
                 .collect();
             let words: BTreeSet<&String> = puts.values().collect();
-            let devices = self.devices_of_author(&change);
+            let devices = self.devices_of_author(author.as_ref());
             let attempt = self.model.attempts.iter().find(|attempt| {
                 let word = format!("w{}", attempt.number);
                 devices.contains(&attempt.device)
@@ -183,9 +184,9 @@ impl World<'_> {
         }
     }
 
-    /// The devices of the person whom a change names.
-    fn devices_of_author(&self, change: &RawChange) -> BTreeSet<DeviceId> {
-        let is_theirs = |seat: &&Seat| change.head().author() == Some(&seat.person);
+    /// The devices of a change's author; every device when nothing says who that is.
+    fn devices_of_author(&self, author: Option<&PersonCode>) -> BTreeSet<DeviceId> {
+        let is_theirs = |seat: &&Seat| author.is_none_or(|author| *author == seat.person);
         self.seats.iter().filter(is_theirs).map(Seat::device).collect()
     }
 
