@@ -15,6 +15,7 @@ pub mod password;
 pub mod projection;
 pub mod registry;
 pub mod server;
+mod times;
 pub mod web;
 
 pub use server::{BindError, RunError, Server, ServerHandle, StartOptions};

@@ -39,19 +39,20 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
 
-use qianmo_forms::Lang;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use qianmo_forms::ReferenceKind;
-use qianmo_protocol::ids::DocId;
+use qianmo_forms::{Lang, ReferenceKind};
+use qianmo_protocol::ids::{DeviceId, DocId};
 
 use crate::projection::{ListCursor, Names, UNREADABLE, state_label};
 use crate::web::{Asked, Refusal, Signed, WebState};
-
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+pub(crate) use account::{account_address, go_on, sign_in_address};
 use words::Words;
 
 /// Records on one page.
 const PAGE_RECORDS: usize = 50;
+/// Letters of a device's id that tell it from others.
+const DEVICE_CHARS: usize = 8;
 
 pub(crate) fn routes() -> Router<WebState> {
     Router::new()
@@ -254,6 +255,11 @@ fn rendered(page: &impl Template) -> Result<Response, Refusal> {
     Ok(Html(html(page)?).into_response())
 }
 
+/// The first letters of a device's id, which tell it from others.
+fn short(device: &DeviceId) -> String {
+    device.to_string().chars().take(DEVICE_CHARS).collect()
+}
+
 /// A record's page, and what was just done there.
 fn record_address(id: &DocId, done: Option<&str>, lang: Lang) -> String {
     match done {
@@ -267,12 +273,7 @@ async fn index(State(state): State<WebState>, headers: HeaderMap, uri: Uri) -> R
     let asked = Asked::read(&uri, &["cursor", "lang"])?;
     let (filter, lang) = (asked.filter()?, asked.lang()?);
     let after = asked.cursor(ListCursor::decode)?;
-    let wanted = filter.clone();
-    let names = state.names().await?;
-    let read = state.read(move |reader| {
-        Ok(list::Found { names, places: reader.places()?, listed: reader.list(&wanted, after, PAGE_RECORDS)? })
-    });
-    let found = read.await?;
+    let found = list::Found::read(&state, &filter, after).await?;
     rendered(&list::ListView::new(&state, lang, filter, after, found, signed.as_ref()))
 }
 
@@ -280,7 +281,7 @@ async fn index(State(state): State<WebState>, headers: HeaderMap, uri: Uri) -> R
 async fn back_to_record(Path(id): Path<String>, uri: Uri) -> Result<Response, Refusal> {
     let id = DocId::from_hex(&id).ok_or(Refusal::NoRecord)?;
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    account::go_on(&format!("/records/{id}{query}"), None)
+    go_on(&format!("/records/{id}{query}"), None)
 }
 
 async fn record_page(
@@ -291,7 +292,7 @@ async fn record_page(
 ) -> Result<Response, Refusal> {
     let asked = Asked::read(&uri, &["lang", "done", queue::FROM, queue::LAST])?;
     let (lang, queue) = (asked.lang()?, queue::Queue::of(&asked)?);
-    let (full, names) = (state.full(&id).await?, state.names().await?);
+    let (full, names) = (state.full_with_since(&id).await?, state.names().await?);
     let mut page = record::RecordPage::new(&state, &names, lang, &full, queue.as_ref());
     if let Some(signed) = state.signed(&headers).await? {
         page = page.of(&state, &signed, &full, &names, &desk::Typed::default());

@@ -12,6 +12,11 @@ use zeroize::Zeroizing;
 pub const PASSWORD_CHARS_MIN: usize = 10;
 /// Most bytes of a password: hashing must not be given a megabyte.
 pub const PASSWORD_BYTES_MAX: usize = 256;
+/// Most bytes of a hash with its parameters and salt.
+pub(crate) const HASH_BYTES_MAX: usize = 256;
+/// What a hash that was made elsewhere may cost: signing in must not be a way to use up the hub.
+const MEMORY_KIB_MAX: u32 = 64 * 1_024;
+const PASSES_MAX: u32 = 10;
 /// Letters and digits that are not taken for one another on paper.
 const PLAIN: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789x";
 /// Groups of a password that is made here, and letters of each: 80 bits.
@@ -55,6 +60,17 @@ impl PasswordHash {
     #[must_use]
     pub fn stored(text: &str) -> Self {
         Self(text.to_owned())
+    }
+
+    /// A hash that was made elsewhere; `None` for what is no Argon2id hash with bounded costs.
+    #[must_use]
+    pub fn made(text: &str) -> Option<Self> {
+        let hash = Some(text).filter(|text| text.len() <= HASH_BYTES_MAX);
+        let hash = password_hash::PasswordHash::new(hash?).ok()?;
+        let params = Params::try_from(&hash).ok()?;
+        let is_ours = hash.algorithm == argon2::ARGON2ID_IDENT && hash.hash.is_some();
+        let is_bounded = params.m_cost() <= MEMORY_KIB_MAX && params.t_cost() <= PASSES_MAX;
+        (is_ours && is_bounded).then(|| Self(text.to_owned()))
     }
 
     /// As it is stored.

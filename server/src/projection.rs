@@ -54,6 +54,7 @@ use crate::hub::{HubCore, RoundFollower};
 
 use row::Written;
 
+pub(crate) use about::answered_day;
 pub use about::{Subject, Timeline, TimelineCursor};
 pub use directory::{Entry, EntryKind, also_looked_for};
 pub use lists::Listed;

@@ -1,9 +1,9 @@
 //! The hub's web: pages for coordinators ([`crate::pages`]) and JSON for dashboards ([`crate::api`]).
 //!
 //! Lists come from the read model over a connection of their own and cost the hub nothing; one record with its history is
-//! read on the hub's thread between two batches. One script of our own that nothing depends on, no foreign requests; the compiled templates escape every
-//! text. Whoever is not signed in reads with personal fields masked and changes nothing; a person who is signed in acts with
-//! the rights the control log gives.
+//! read on the hub's thread between two batches. One script of our own that nothing depends on, no foreign requests; the
+//! compiled templates escape every text. Whoever is not signed in reads with personal fields masked and changes nothing; a
+//! person who is signed in acts with the rights the control log gives.
 //!
 //! # Flow
 //!
@@ -29,7 +29,6 @@ mod sign_in;
 mod signed;
 mod since;
 mod teller;
-mod times;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,7 +49,7 @@ use qianmo_protocol::close_code::CloseCode;
 use qianmo_protocol::handshake::Address;
 use qianmo_protocol::ids::{DeviceId, DocId};
 use qianmo_protocol::time::UnixMillis;
-use qianmo_replica::replica::RecordDetail;
+use qianmo_replica::replica::{RecordDetail, ReplicaError};
 
 use crate::admin::Folder;
 use crate::hub::{HubCore, HubError, HubHandle};
@@ -58,12 +57,12 @@ use crate::listener::Connections;
 use crate::metrics::Metrics;
 use crate::projection::{Mask, Names, Personal, ProjectionError, Reader};
 
+pub(crate) use crate::times::{minute, rfc3339};
 pub(crate) use asked::Asked;
 pub(crate) use refusal::{Fault, Refusal, Said};
 pub(crate) use signed::{NotChanged, NotIn, Signed, from_our_own_page};
 pub(crate) use since::Since;
 pub(crate) use teller::Teller;
-pub(crate) use times::{minute, rfc3339};
 
 /// Most requests at work at a time.
 const REQUESTS_MAX: usize = 64;
@@ -123,7 +122,7 @@ pub enum BehindProxy {
 pub(crate) struct Full {
     pub(crate) detail: RecordDetail,
     pub(crate) devices: BTreeMap<DeviceId, String>,
-    /// What became of it since somebody last decided on it.
+    /// What became of it since somebody last decided on it, where that was asked for.
     pub(crate) since: Option<Since>,
 }
 
@@ -246,8 +245,21 @@ impl WebState {
 
     /// One record with everything about it, from the hub itself.
     pub(crate) async fn full(&self, id: &str) -> Result<Full, Refusal> {
+        self.found(id, |_, _| Ok(None)).await
+    }
+
+    /// One record with everything about it, and what became of it since somebody decided on it.
+    pub(crate) async fn full_with_since(&self, id: &str) -> Result<Full, Refusal> {
+        self.found(id, |core, detail| since::since(core.replica(), &detail.row.id, detail)).await
+    }
+
+    async fn found(
+        &self,
+        id: &str,
+        since: impl FnOnce(&HubCore, &RecordDetail) -> Result<Option<Since>, ReplicaError> + Send + 'static,
+    ) -> Result<Full, Refusal> {
         let id = DocId::from_hex(id).ok_or(Refusal::NoRecord)?;
-        let read = self.ask(move |core| full(core, &id)).await?;
+        let read = self.ask(move |core| full(core, &id, since)).await?;
         let read = read.map_err(|error| {
             tracing::error!(error = &error as &dyn core::error::Error, "a record could not be read");
             Refusal::Internal
@@ -268,13 +280,17 @@ enum Found {
     Nothing,
 }
 
-fn full(core: &HubCore, id: &DocId) -> Result<Found, HubError> {
+fn full(
+    core: &HubCore,
+    id: &DocId,
+    since: impl FnOnce(&HubCore, &RecordDetail) -> Result<Option<Since>, ReplicaError>,
+) -> Result<Found, HubError> {
     let Some(detail) = core.replica().record(id)? else {
         let is_unreadable = core.replica().unreadable_record(id)?.is_some();
         return Ok(if is_unreadable { Found::Unreadable } else { Found::Nothing });
     };
     let devices = core.devices()?.into_iter().filter_map(|row| Some((row.device, row.label?))).collect();
-    let since = since::since(core.replica(), id, &detail)?;
+    let since = since(core, &detail)?;
     Ok(Found::Record(Box::new(Full { detail, devices, since })))
 }
 
@@ -313,13 +329,13 @@ async fn style() -> impl IntoResponse {
     (headers, STYLE)
 }
 
-/// Browsers ask for one, whether a page names it or not.
 async fn script() -> impl IntoResponse {
     let headers =
         [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=600")];
     (headers, SCRIPT)
 }
 
+/// Browsers ask for one, whether a page names it or not.
 async fn icon() -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=86400")];
     (headers, ICON)

@@ -435,17 +435,23 @@ fn code(what: &str, text: &str) -> Result<Code, Failure> {
     )
 }
 
+/// Roles as the command line writes them.
+const ROLES: [(&str, Role); 5] = [
+    ("technician", Role::Technician),
+    ("expert", Role::Expert),
+    ("coordinator", Role::Coordinator),
+    ("viewer", Role::Viewer),
+    ("admin", Role::Admin),
+];
+
 fn role(word: &str) -> Result<Role, Failure> {
-    match word {
-        "technician" => Ok(Role::Technician),
-        "expert" => Ok(Role::Expert),
-        "coordinator" => Ok(Role::Coordinator),
-        "viewer" => Ok(Role::Viewer),
-        "admin" => Ok(Role::Admin),
-        other => {
-            Err(Failure::new(Exit::Usage, format!("there is no role {other:?}"), "see: qianmo-server enroll --help"))
-        }
-    }
+    ROLES.iter().find(|(known, _)| *known == word).map(|(_, role)| *role).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("there is no role {word:?}"), "see: qianmo-server enroll --help")
+    })
+}
+
+fn role_word(role: Role) -> &'static str {
+    ROLES.iter().find(|(_, known)| *known == role).map_or("", |(word, _)| *word)
 }
 
 fn stats(core: &HubCore) -> Result<StatsAnswer, Failure> {

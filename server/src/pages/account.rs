@@ -5,6 +5,7 @@ use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse as _, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use qianmo_forms::Lang;
@@ -44,8 +45,19 @@ fn onward(next: Option<&str>) -> &str {
     next.filter(is_ours).unwrap_or(HOME)
 }
 
+/// Where somebody signs in who then goes on to this address.
+pub(crate) fn sign_in_address(next: &Uri, lang: Lang) -> String {
+    let next = next.path_and_query().map_or(HOME, |next| next.as_str());
+    address(&format!("/sign-in?next={}", utf8_percent_encode(next, NON_ALPHANUMERIC)), lang)
+}
+
+/// One's own account.
+pub(crate) fn account_address(lang: Lang) -> String {
+    address("/account", lang)
+}
+
 /// Sends the browser on, with a cookie if there is a new one.
-pub(super) fn go_on(to: &str, cookie: Option<&str>) -> Result<Response, Refusal> {
+pub(crate) fn go_on(to: &str, cookie: Option<&str>) -> Result<Response, Refusal> {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, HeaderValue::from_str(to).map_err(|_| Refusal::NoPage)?);
@@ -110,7 +122,7 @@ pub(super) async fn sign_out(
 ) -> Result<Response, Refusal> {
     let lang = Asked::only(&uri, &["lang"])?.lang()?;
     let fields = Fields::read(pairs, &["csrf", "everywhere"])?;
-    let signed = state.posted(&headers, Some(fields.text("csrf"))).await?;
+    let signed = state.posted(&headers, fields.text("csrf")).await?;
     let cookie = if fields.text("everywhere") == "yes" {
         state.sign_out_everywhere(&signed).await?
     } else {
@@ -145,10 +157,8 @@ pub(super) async fn account_page(
 ) -> Result<Response, Refusal> {
     let asked = Asked::only(&uri, &["lang", "done"])?;
     let lang = asked.lang()?;
-    match state.signed(&headers).await? {
-        Some(signed) => rendered(&account_view(&state, lang, &signed, None, asked.text("done").is_some()).await?),
-        None => go_on(&address("/sign-in?next=/account", lang), None),
-    }
+    let signed = state.visitor(&headers).await?;
+    rendered(&account_view(&state, lang, &signed, None, asked.text("done").is_some()).await?)
 }
 
 pub(super) async fn change_password(
@@ -159,7 +169,7 @@ pub(super) async fn change_password(
 ) -> Result<Response, Refusal> {
     let lang = Asked::only(&uri, &["lang"])?.lang()?;
     let mut fields = Fields::read(pairs, &["csrf", "present", "new", "again"])?;
-    let signed = state.posted(&headers, Some(fields.text("csrf"))).await?;
+    let signed = state.posted(&headers, fields.text("csrf")).await?;
     let (present, new) = (Zeroizing::new(fields.take("present")), Zeroizing::new(fields.take("new")));
     let again = Zeroizing::new(fields.take("again"));
     match state.change_password(&signed, present, new, &again).await? {

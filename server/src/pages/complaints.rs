@@ -15,7 +15,7 @@ use super::form::Fields;
 use super::{Chrome, address, html, rendered, say};
 use crate::projection::Names;
 use crate::registry::{Complaint, ComplaintError, ComplaintKind, TEXT_CHARS_MAX};
-use crate::web::{Asked, Fault, Refusal, Signed, WebState, from_our_own_page, minute};
+use crate::web::{Asked, Fault, Refusal, WebState, from_our_own_page, minute};
 
 pub(super) fn routes() -> Router<WebState> {
     Router::new()
@@ -191,12 +191,6 @@ async fn look(
     rendered(&made(&state, &headers, lang, shown).await?)
 }
 
-/// Whoever sends an answer, if they may.
-async fn answerer(state: &WebState, headers: &HeaderMap, csrf: &str) -> Result<Signed, Refusal> {
-    let signed = state.posted(headers, Some(csrf)).await?;
-    if signed.may_keep_fleet() { Ok(signed) } else { Err(Refusal::NotAllowed) }
-}
-
 async fn answer(
     State(state): State<WebState>,
     Path(number): Path<String>,
@@ -206,10 +200,7 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let lang = Asked::only(&uri, &["lang"])?.lang()?;
     let fields = Fields::read(pairs, &["csrf", "text"])?;
-    let signed = answerer(&state, &headers, fields.text("csrf")).await?;
-    if signed.must_change() {
-        return go_on(&address("/account", lang), None);
-    }
+    let signed = state.keeper(&headers, fields.text("csrf")).await?;
     let number: u32 = number.parse().map_err(|_| Refusal::NoPage)?;
     let (person, text) = (signed.person().clone(), fields.text("text").to_owned());
     match state.tell(move |core, now| core.answer_complaint(now, number, &person, &text)).await? {

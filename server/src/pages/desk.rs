@@ -155,10 +155,7 @@ pub(super) async fn act(
     let (lang, queue) = (asked.lang()?, Queue::of(&asked)?);
     let known = ["csrf", "kind", "heads", "seen", "reason", "field", "field_note", "note"];
     let fields = Fields::read(pairs, &known)?;
-    let signed = state.posted(&headers, Some(fields.text("csrf"))).await?;
-    if signed.must_change() {
-        return go_on(&address("/account", lang), None);
-    }
+    let signed = state.acting(&headers, fields.text("csrf")).await?;
     let record = DocId::from_hex(&id).ok_or(Refusal::NoRecord)?;
     let kind = KINDS.iter().find(|(word, _)| *word == fields.text("kind")).map(|(_, kind)| *kind);
     let kind = kind.ok_or_else(|| Refusal::parameter(crate::web::Fault::Value, "kind"))?;
@@ -206,10 +203,7 @@ pub(super) async fn settle(
     let asked = Asked::read(&uri, &["lang", FROM])?;
     let (lang, queue) = (asked.lang()?, Queue::of(&asked)?);
     let fields = Fields::read(pairs, &["csrf", "heads", "path", "keep"])?;
-    let signed = state.posted(&headers, Some(fields.text("csrf"))).await?;
-    if signed.must_change() {
-        return go_on(&address("/account", lang), None);
-    }
+    let signed = state.acting(&headers, fields.text("csrf")).await?;
     let record = DocId::from_hex(&id).ok_or(Refusal::NoRecord)?;
     let settling = DeskSettling {
         person: signed.person().clone(),
@@ -242,10 +236,7 @@ async fn after(
     lang: Lang,
 ) -> Result<String, Refusal> {
     match (queue, kind) {
-        (Some(queue), DeskKind::Approve | DeskKind::Return) => {
-            let row = state.full(&record.to_string()).await?.detail.row;
-            queue.onward(state, record, row.view.root.created_at.0, done, lang).await
-        }
+        (Some(queue), DeskKind::Approve | DeskKind::Return) => queue.onward(state, record, done, lang).await,
         (queue, DeskKind::Approve | DeskKind::Return | DeskKind::Reopen | DeskKind::Comment) => {
             Ok(format!("{}#reviews", stay(queue, record, done, lang)))
         }
@@ -268,7 +259,7 @@ impl Again<'_> {
         news: &BTreeSet<ChangeHash>,
         status: StatusCode,
     ) -> Result<Response, Refusal> {
-        let (full, names) = (state.full(self.id).await?, state.names().await?);
+        let (full, names) = (state.full_with_since(self.id).await?, state.names().await?);
         let page = RecordPage::new(state, &names, self.lang, &full, self.queue);
         let page = page.of(state, self.signed, &full, &names, self.typed).with_news(&full, news);
         let page = page.in_queue(state, self.queue).await?;

@@ -216,12 +216,7 @@ impl Search {
         let groups: Vec<Group> = kinds.filter_map(|kind| group(typed, kind, &entries, page, lang)).collect();
         let records = listed.filter(|listed| listed.counts.records > 0).map(|listed| Records {
             count: words.count(listed.counts.records),
-            rows: listed
-                .page
-                .records
-                .iter()
-                .map(|record| row(state, names, record, &Filter::default(), lang))
-                .collect(),
+            rows: listed.page.records.iter().map(|record| row(state, names, record, "", lang)).collect(),
             all: listed.page.next.map(|_| address(&format!("/?text={}", encoded(typed)), lang)),
         });
         let shown = entries.iter().filter(|entry| self.group.is_none_or(|group| group == entry.kind)).count();
@@ -343,7 +338,7 @@ fn timeline_page(
         intro,
         total: super::Words::of(lang).count(found.total),
         entries: entries.iter().map(|entry| address(&format!("/records/{}", entry.id), lang)).collect(),
-        rows: found.records.iter().map(|record| row(state, names, record, &Filter::default(), lang)).collect(),
+        rows: found.records.iter().map(|record| row(state, names, record, "", lang)).collect(),
         first: (!is_first).then(|| address(&own, lang)),
         next: found.next.map(|cursor| address(&format!("{own}?cursor={}", cursor.encode()), lang)),
         chrome: Chrome::new(state, lang, &own).or(signed, names),

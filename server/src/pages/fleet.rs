@@ -23,12 +23,10 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::routing::get;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use qianmo_forms::{Lang, ReferenceKind};
-use qianmo_protocol::ids::{DeviceId, PersonCode, StationCode};
+use qianmo_protocol::ids::{PersonCode, StationCode};
 
-use super::account::go_on;
-use super::{Badge, Chrome, address, rendered, say};
+use super::{Badge, Chrome, rendered, say, short};
 use crate::hub::HubError;
 use crate::projection::Names;
 use crate::registry::{AboutRow, DeviceRow, DeviceStanding};
@@ -43,8 +41,6 @@ const CLOCK_MINUTES_MAX: i64 = 10;
 /// Free bytes below which a tablet may not be able to keep what is written.
 const FREE_BYTES_LOW: u64 = 500_000_000;
 const GIGABYTE: u64 = 1_000_000_000;
-/// Letters of a device's id that tell it from others.
-const DEVICE_CHARS: usize = 8;
 
 pub(super) fn routes() -> Router<WebState> {
     Router::new()
@@ -56,36 +52,9 @@ pub(super) fn routes() -> Router<WebState> {
         .route("/fleet/acts", get(acts::acts_page))
 }
 
-/// Who looks, or where they go to sign in first.
-enum Visitor {
-    In(Box<Signed>),
-    Out(Response),
-}
-
-async fn visitor(state: &WebState, headers: &HeaderMap, lang: Lang, here: &str) -> Result<Visitor, Refusal> {
-    match state.signed(headers).await? {
-        Some(signed) => Ok(Visitor::In(Box::new(signed))),
-        None => {
-            let next = address(here, lang);
-            let next = utf8_percent_encode(&next, NON_ALPHANUMERIC);
-            Ok(Visitor::Out(go_on(&address(&format!("/sign-in?next={next}"), lang), None)?))
-        }
-    }
-}
-
-/// Whoever sends a form, if they keep the district's devices.
-async fn keeper(state: &WebState, headers: &HeaderMap, csrf: &str) -> Result<Signed, Refusal> {
-    let signed = state.posted(headers, Some(csrf)).await?;
-    if signed.may_keep_fleet() { Ok(signed) } else { Err(Refusal::NotAllowed) }
-}
-
 fn unreadable(error: &HubError) -> Refusal {
     tracing::error!(error = error as &dyn core::error::Error, "the devices could not be read or decided on");
     Refusal::Internal
-}
-
-pub(super) fn short(device: &DeviceId) -> String {
-    device.to_string().chars().take(DEVICE_CHARS).collect()
 }
 
 /// A code and what it is called.
@@ -306,11 +275,8 @@ struct FleetPage {
 async fn fleet_page(State(state): State<WebState>, headers: HeaderMap, uri: Uri) -> Result<Response, Refusal> {
     let asked = Asked::only(&uri, &["lang", "done"])?;
     let lang = asked.lang()?;
-    let signed = match visitor(&state, &headers, lang, "/fleet").await? {
-        Visitor::In(signed) => signed,
-        Visitor::Out(response) => return Ok(response),
-    };
-    if !signed.may_see_fleet(None) {
+    let signed = state.visitor(&headers).await?;
+    if !signed.may_review() {
         return Err(Refusal::NotAllowed);
     }
     let read = state.tell(|core, now| Ok::<_, HubError>((core.devices()?, core.held()?, now))).await?;
@@ -347,7 +313,7 @@ async fn fleet_page(State(state): State<WebState>, headers: HeaderMap, uri: Uri)
 /// Whether somebody sees what belongs to a station; what belongs to none is the district's.
 fn sees(signed: &Signed, station: Option<&StationCode>) -> bool {
     match station {
-        Some(_) => signed.may_see_fleet(station),
+        Some(_) => signed.may_decide(station),
         None => signed.may_keep_fleet(),
     }
 }

@@ -10,12 +10,12 @@ use qianmo_protocol::change::Scalar;
 use qianmo_protocol::record::FieldPath;
 
 use super::queue::Queue;
-use super::{Badge, Chrome, address, badges};
+use super::{Badge, Chrome, PAGE_RECORDS, address, badges};
 use crate::projection::{
     Counts, Filter, ListCursor, Listed, Names, Order, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS,
-    UNREADABLE, state_label,
+    UNREADABLE, answered_day, state_label,
 };
-use crate::web::{Signed, Teller, WebState, minute};
+use crate::web::{Refusal, Signed, Teller, WebState, minute};
 
 /// Characters of a record's text in the list.
 const SUMMARY_CHARS: usize = 90;
@@ -27,6 +27,17 @@ pub(super) struct Found {
     pub(super) places: Places,
     pub(super) listed: Listed,
     pub(super) names: Arc<Names>,
+}
+
+impl Found {
+    /// One page of a list.
+    pub(super) async fn read(state: &WebState, filter: &Filter, after: Option<ListCursor>) -> Result<Self, Refusal> {
+        let (wanted, names) = (filter.clone(), state.names().await?);
+        let read = state.read(move |reader| {
+            Ok(Self { names, places: reader.places()?, listed: reader.list(&wanted, after, PAGE_RECORDS)? })
+        });
+        read.await
+    }
 }
 
 /// The page.
@@ -100,6 +111,7 @@ impl ListView {
         let chrome = Chrome::new(state, lang, &link(&filter, after.as_ref())).or(signed, &names);
         let words = chrome.words;
         let is_inbox = filter.order == Order::Oldest;
+        let from = if is_inbox { Queue::query_of(&filter) } else { String::new() };
         let at = |filter: &Filter, cursor: Option<&ListCursor>| address(&link(filter, cursor), lang);
         Self {
             total: words.count(matching(&filter, &counts)),
@@ -109,7 +121,7 @@ impl ListView {
             text: filter.text.clone().unwrap_or_default(),
             text_chars_max: QUERY_CHARS_MAX,
             kept: kept(&filter, lang),
-            rows: page.records.iter().map(|record| row(state, &names, record, &filter, lang)).collect(),
+            rows: page.records.iter().map(|record| row(state, &names, record, &from, lang)).collect(),
             title: if is_inbox { words.inbox } else { words.records },
             action: place(&filter),
             is_inbox,
@@ -249,21 +261,22 @@ fn kept(filter: &Filter, lang: Lang) -> Vec<(&'static str, String)> {
     kept
 }
 
-pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, filter: &Filter, lang: Lang) -> Row {
+/// A record in a list. Its address goes on with `from`, which says what list that is.
+pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, from: &str, lang: Lang) -> Row {
     let words = super::Words::of(lang);
     let teller = Teller::new(state.mask(), names, &record.form, record.form_version);
     // Who did it; who brought a ledger in wrote the record, but was not there.
     let by = record.fields.get("staff_id").and_then(serde_json::Value::as_str).unwrap_or(&record.author);
     let is_unreadable = record.state == UNREADABLE;
-    let from = match filter.order {
-        Order::Newest => String::new(),
-        Order::Oldest => Queue::query_of(filter),
-    };
+    let day = teller.form().and_then(|form| answered_day(form, record));
     Row {
         link: address(&format!("/records/{}{from}", record.id), lang),
-        written: date(&teller, record).is_some().then(|| minute(record.created_at)),
-        date: date(&teller, record)
-            .unwrap_or_else(|| if is_unreadable { String::new() } else { minute(record.created_at) }),
+        written: day.is_some().then(|| minute(record.created_at)),
+        date: match day {
+            Some(day) => day.to_owned(),
+            None if is_unreadable => String::new(),
+            None => minute(record.created_at),
+        },
         form: teller.form_label(&record.form, lang),
         summary: summary(&teller, record, lang).unwrap_or_else(|| words.no_text.to_owned()),
         place: record.station.as_deref().map(|code| teller.station(code)).unwrap_or_default(),
@@ -271,13 +284,6 @@ pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, fil
         author: teller.person(by),
         badges: badges(&record.state, record.changed_after_approval, record.conflicts.len(), words),
     }
-}
-
-/// The first date of the form that is answered: when it was done.
-fn date(teller: &Teller<'_>, record: &ProjectedRecord) -> Option<String> {
-    let fields = teller.form().into_iter().flat_map(|form| form.fields());
-    let mut dates = fields.filter(|field| field.field_type == FieldType::Date && !field.personal);
-    dates.find_map(|field| Some(record.fields.get(&field.name)?.as_str()?.to_owned()))
 }
 
 /// The first long text of the form that is answered; else its first text.

@@ -18,9 +18,7 @@ struct Place {
 #[derive(Debug, Clone, Copy)]
 enum ForWhom {
     Everybody,
-    /// Whoever looks after a station's tablets.
-    Keepers,
-    /// Whoever decides on records.
+    /// Whoever decides on records of a station, and so looks after its tablets.
     Reviewers,
 }
 
@@ -29,7 +27,7 @@ const BAR: [Place; 5] = [
     Place { path: "/inbox", zh: "待审", en: "Inbox", for_whom: ForWhom::Reviewers },
     Place { path: "/", zh: "记录", en: "Records", for_whom: ForWhom::Everybody },
     Place { path: "/find", zh: "查找", en: "Find", for_whom: ForWhom::Everybody },
-    Place { path: "/fleet", zh: "设备", en: "Devices", for_whom: ForWhom::Keepers },
+    Place { path: "/fleet", zh: "设备", en: "Devices", for_whom: ForWhom::Reviewers },
     Place { path: "/help", zh: "帮助", en: "Help", for_whom: ForWhom::Everybody },
 ];
 
@@ -65,7 +63,6 @@ fn links(places: &[Place], here: &str, lang: Lang, signed: Option<&Signed>) -> V
     let is_shown = |place: &&Place| match (place.for_whom, signed) {
         (ForWhom::Everybody, _) => true,
         (ForWhom::Reviewers, signed) => signed.is_some_and(Signed::may_review),
-        (ForWhom::Keepers, signed) => signed.is_some_and(|signed| signed.may_see_fleet(None)),
     };
     let link = |place: &Place| Link {
         address: address(place.path, lang),

@@ -10,8 +10,7 @@ use axum::response::Response;
 use qianmo_forms::Lang;
 use qianmo_protocol::ids::DocId;
 
-use super::account::go_on;
-use super::{PAGE_RECORDS, address, list, rendered};
+use super::{address, list, rendered};
 use crate::projection::{Filter, ListCursor, Order};
 use crate::web::{Asked, Refusal, WebState};
 
@@ -68,25 +67,14 @@ impl Queue {
     }
 
     /// The neighbours of a record.
-    pub(super) async fn around(
-        &self,
-        state: &WebState,
-        id: DocId,
-        created_at: i64,
-    ) -> Result<[Option<DocId>; 2], Refusal> {
+    async fn around(&self, state: &WebState, id: DocId) -> Result<[Option<DocId>; 2], Refusal> {
         let filter = self.filter.clone();
-        state.read(move |reader| reader.around(&filter, ListCursor { created_at, id })).await
+        state.read(move |reader| reader.around(&filter, &id)).await
     }
 
     /// Links to the neighbours of a record.
-    pub(super) async fn links(
-        &self,
-        state: &WebState,
-        id: DocId,
-        created_at: i64,
-        lang: Lang,
-    ) -> Result<Neighbours, Refusal> {
-        let [before, after] = self.around(state, id, created_at).await?;
+    pub(super) async fn links(&self, state: &WebState, id: DocId, lang: Lang) -> Result<Neighbours, Refusal> {
+        let [before, after] = self.around(state, id).await?;
         let link = |id: Option<DocId>| id.map(|id| address(&self.at(&id), lang));
         Ok(Neighbours {
             list: address(&list::link(&self.filter, None), lang),
@@ -96,15 +84,8 @@ impl Queue {
     }
 
     /// Where to go once a record is decided on: to the next, or to one that was passed over, or back to the list.
-    pub(super) async fn onward(
-        &self,
-        state: &WebState,
-        id: DocId,
-        created_at: i64,
-        done: &str,
-        lang: Lang,
-    ) -> Result<String, Refusal> {
-        let [before, after] = self.around(state, id, created_at).await?;
+    pub(super) async fn onward(&self, state: &WebState, id: DocId, done: &str, lang: Lang) -> Result<String, Refusal> {
+        let [before, after] = self.around(state, id).await?;
         let said = format!("done={done}&{LAST}={id}");
         Ok(match after.or(before) {
             // Without a place of its own, the browser keeps the form's, and the next record opens in its middle.
@@ -122,20 +103,14 @@ impl Queue {
 pub(super) async fn inbox(State(state): State<WebState>, headers: HeaderMap, uri: Uri) -> Result<Response, Refusal> {
     let asked = Asked::read(&uri, &["cursor", "lang", "done", LAST])?;
     let lang = asked.lang()?;
-    let Some(signed) = state.signed(&headers).await? else {
-        return go_on(&address("/sign-in?next=/inbox", lang), None);
-    };
+    let signed = state.visitor(&headers).await?;
     let mut filter = in_order(asked.filter()?);
     if asked.text("station").is_none() {
         // Whoever looks after one station need not choose it.
         filter.station = signed.only_station().map(ToString::to_string);
     }
     let after = asked.cursor(ListCursor::decode)?;
-    let (wanted, names) = (filter.clone(), state.names().await?);
-    let read = state.read(move |reader| {
-        Ok(list::Found { names, places: reader.places()?, listed: reader.list(&wanted, after, PAGE_RECORDS)? })
-    });
-    let found = read.await?;
+    let found = list::Found::read(&state, &filter, after).await?;
     let view = list::ListView::new(&state, lang, filter, after, found, Some(&signed));
     rendered(&view.with_done(asked.text("done"), asked.text(LAST)))
 }

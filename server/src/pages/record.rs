@@ -24,8 +24,7 @@ use crate::web::{Full, Refusal, Signed, Since, Teller, WebState, minute};
 pub(super) struct RecordPage {
     chrome: Chrome,
     id: String,
-    /// Its place in lists.
-    place: (DocId, i64),
+    doc: DocId,
     title: String,
     logbook: String,
     author: String,
@@ -123,7 +122,7 @@ impl RecordPage {
         Self {
             chrome: Chrome::new(state, lang, &format!("/records/{}{}", row.id, from(queue))),
             id: row.id.to_string(),
-            place: (row.id, root.created_at.0),
+            doc: row.id,
             title: teller.form_label(&form, lang),
             logbook: row.logbook.to_string(),
             author: teller.person(root.author.as_str()),
@@ -171,7 +170,7 @@ impl RecordPage {
     /// With the way through the list it was opened from.
     pub(super) async fn in_queue(mut self, state: &WebState, queue: Option<&Queue>) -> Result<Self, Refusal> {
         if let Some(queue) = queue {
-            self.queue = Some(queue.links(state, self.place.0, self.place.1, self.chrome.lang).await?);
+            self.queue = Some(queue.links(state, self.doc, self.chrome.lang).await?);
         }
         Ok(self)
     }

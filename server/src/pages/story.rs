@@ -6,12 +6,9 @@ use qianmo_protocol::ids::DocId;
 use qianmo_protocol::record::FieldChange;
 use qianmo_replica::replica::HistoryView;
 
-use super::Words;
+use super::{Words, short};
 use crate::projection::HIDDEN;
 use crate::web::{Full, Teller, minute};
-
-/// Letters of a device's id that tell it from others.
-const DEVICE_CHARS: usize = 8;
 
 /// What one change did.
 pub(super) struct Chapter {
@@ -55,7 +52,7 @@ fn chapter(teller: &Teller<'_>, lang: Lang, full: &Full, view: &HistoryView) -> 
         words.edited(edits.len())
     };
     let device = view.device.map(|device| {
-        let id: String = device.to_string().chars().take(DEVICE_CHARS).collect();
+        let id = short(&device);
         full.devices.get(&device).map_or_else(|| id.clone(), |label| format!("{label} ({id})"))
     });
     Chapter {

@@ -12,8 +12,6 @@
 use std::collections::BTreeSet;
 
 use data_encoding::BASE64URL_NOPAD;
-use jiff::Timestamp;
-use jiff::tz::{Offset, TimeZone};
 use rusqlite::{Connection, params_from_iter};
 
 use qianmo_forms::{FieldType, Form, FormKind, FormSet, ReferenceKind};
@@ -22,6 +20,7 @@ use qianmo_protocol::ids::DocId;
 use super::lists::records_of;
 use super::query::{PAGE_MAX, Reader};
 use super::{ProjectedRecord, ProjectionError};
+use crate::times;
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE about (
@@ -35,9 +34,6 @@ CREATE TABLE about (
 ) WITHOUT ROWID;
 CREATE INDEX about_number ON about (number);
 ";
-
-/// The hours by which every station's clock is ahead of UTC.
-const SHANGHAI_HOURS: i8 = 8;
 
 /// What a timeline is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,19 +129,14 @@ fn places(forms: &FormSet, record: &ProjectedRecord) -> Option<(BTreeSet<(Subjec
     if !places.iter().any(|(subject, _)| *subject == Subject::Person) {
         places.insert((Subject::Person, record.author.clone()));
     }
-    Some((places, day(form, record)))
+    let written = || times::day(record.created_at).unwrap_or_default();
+    Some((places, answered_day(form, record).map_or_else(written, ToOwned::to_owned)))
 }
 
-/// The first date of the form that is answered; else the day it was written on.
-fn day(form: &Form, record: &ProjectedRecord) -> String {
+/// The first date of the form that is answered: when it was done.
+pub(crate) fn answered_day<'a>(form: &Form, record: &'a ProjectedRecord) -> Option<&'a str> {
     let mut dates = form.fields().iter().filter(|field| field.field_type == FieldType::Date && !field.personal);
-    let answered = dates.find_map(|field| record.fields.get(&field.name)?.as_str());
-    answered.map_or_else(|| written_on(record.created_at).unwrap_or_default(), ToOwned::to_owned)
-}
-
-fn written_on(ms: i64) -> Option<String> {
-    let offset = Offset::from_hours(SHANGHAI_HOURS).ok()?;
-    Some(Timestamp::from_millisecond(ms).ok()?.to_zoned(TimeZone::fixed(offset)).date().to_string())
+    dates.find_map(|field| record.fields.get(&field.name)?.as_str())
 }
 
 /// Puts a record where it stands now.

@@ -5,7 +5,7 @@
 
 use std::collections::BinaryHeap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use qianmo_protocol::ids::DocId;
 
@@ -188,11 +188,14 @@ impl Reader {
         self.listed(filter, after, limit, true)
     }
 
-    /// The neighbours of a record in a list, before it and after it, whether or not it is in the list itself.
+    /// The neighbours of a record in a list, before it and after it, whether or not it is in the list itself; none of one
+    /// that is not known.
     ///
     /// # Errors
     /// [`ProjectionError::Sqlite`].
-    pub fn around(&self, filter: &Filter, place: ListCursor) -> Result<[Option<DocId>; 2], ProjectionError> {
+    pub fn around(&self, filter: &Filter, id: &DocId) -> Result<[Option<DocId>; 2], ProjectionError> {
+        let Some(created_at) = self.created_at(id)? else { return Ok([None, None]) };
+        let place = ListCursor { created_at, id: *id };
         let back = match filter.order {
             Order::Newest => Order::Oldest,
             Order::Oldest => Order::Newest,
@@ -201,6 +204,12 @@ impl Reader {
             Ok(self.first(filter, Some(place), 1)?.records.first().map(|record| record.id))
         };
         Ok([one(&Filter { order: back, ..filter.clone() })?, one(filter)?])
+    }
+
+    fn created_at(&self, id: &DocId) -> Result<Option<i64>, ProjectionError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT created_at FROM record WHERE id = ?1")?;
+        Ok(statement.query_row([id.0], |row| row.get(0)).optional()?)
     }
 
     /// Without counts where nobody asks for them and they cost something.

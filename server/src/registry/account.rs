@@ -8,15 +8,13 @@ use qianmo_protocol::time::UnixMillis;
 use qianmo_protocol::wire::{DecodeError, Reader, Wire, Writer};
 
 use crate::hub::{HubCore, HubError};
-use crate::password::PasswordHash;
+use crate::password::{HASH_BYTES_MAX, PasswordHash};
 use crate::registry::TicketGrant;
 
 /// Most accounts of a hub: with the longest codes they still fit into one fact of the store.
 pub const ACCOUNTS_MAX: usize = 380;
 /// The meta key of all accounts: there are few, and they change seldom.
 const ACCOUNTS_KEY: &[u8] = b"accounts";
-/// Most bytes of a hash as it is stored.
-const HASH_BYTES_MAX: usize = 256;
 
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +141,12 @@ impl HubCore {
         Ok(Accounts::decode(&bytes)?.0)
     }
 
+    /// What a person may do now.
+    pub(crate) fn grants_now(&self, person: &PersonCode) -> impl Iterator<Item = &Grant> {
+        let fold = self.replica().control().fold();
+        fold.grants_of(person).filter(|(hash, _)| !fold.is_cut(hash)).map(|(_, grant)| grant)
+    }
+
     /// An account, and what its person may do now.
     ///
     /// # Errors
@@ -151,9 +155,8 @@ impl HubCore {
         let Some(account) = self.accounts()?.into_iter().find(|account| account.login == *login) else {
             return Ok(None);
         };
-        let fold = self.replica().control().fold();
-        let grants = fold.grants_of(&account.person).filter(|(hash, _)| !fold.is_cut(hash));
-        Ok(Some(AccountStanding { grants: grants.map(|(_, grant)| grant.clone()).collect(), account }))
+        let grants = self.grants_now(&account.person).cloned().collect();
+        Ok(Some(AccountStanding { grants, account }))
     }
 
     /// Makes an account, and grants its person a right with it. Both are durable when this returns.

@@ -214,7 +214,7 @@ impl HubCore {
             return Err(IssueError::Addresses { have: order.addresses.len(), max: addresses_max });
         }
         let fold = self.replica().control().fold();
-        let has_grant = |person: &PersonCode| fold.grants_of(person).any(|(hash, _)| !fold.is_cut(hash));
+        let has_grant = |person: &PersonCode| self.grants_now(person).next().is_some();
         if let Some(person) = order.persons.iter().find(|person| order.grant.is_none() && !has_grant(person)) {
             return Err(IssueError::NoGrant { person: person.clone() });
         }
@@ -241,11 +241,9 @@ impl HubCore {
 
     /// Gives persons a right they have not yet.
     pub(crate) fn missing_grants(&self, persons: &[PersonCode], grant: &TicketGrant) -> Vec<Decision> {
-        let fold = self.replica().control().fold();
         let wanted =
             |person: &PersonCode| Grant { person: person.clone(), role: grant.role, scope: grant.scope.clone() };
-        let is_there =
-            |wanted: &Grant| fold.grants_of(&wanted.person).any(|(hash, known)| known == wanted && !fold.is_cut(hash));
+        let is_there = |wanted: &Grant| self.grants_now(&wanted.person).any(|known| known == wanted);
         persons.iter().map(wanted).filter(|wanted| !is_there(wanted)).map(Decision::Grant).collect()
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn guard(State(state): State<WebState>, request: Request, next:
     let uri = request.uri().clone();
     let mut response = judged(&state, request, next).await;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
-        response = if is_for_programs(uri.path()) { refusal.to_json() } else { problem(&state, &refusal, &uri) };
+        response = if is_for_programs(uri.path()) { refusal.to_json() } else { told(&state, &refusal, &uri) };
     }
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -74,11 +74,20 @@ fn is_for_programs(path: &str) -> bool {
     path.starts_with("/api/") || matches!(path, "/api" | "/healthz" | "/metrics")
 }
 
-fn problem(state: &WebState, refusal: &Refusal, uri: &Uri) -> Response {
+/// A refusal for a person: another page to go to first, or what is wrong.
+fn told(state: &WebState, refusal: &Refusal, uri: &Uri) -> Response {
     // Which parameters there are does not matter any more, only the language.
     let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
     let is_english = pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, value)| name == "lang" && value == "en"));
-    pages::problem(state, refusal, if is_english { Lang::En } else { Lang::Zh })
+    let lang = if is_english { Lang::En } else { Lang::Zh };
+    let first = if *refusal == Refusal::SignInFirst {
+        pages::sign_in_address(uri, lang)
+    } else if *refusal == Refusal::PasswordFirst {
+        pages::account_address(lang)
+    } else {
+        return pages::problem(state, refusal, lang);
+    };
+    pages::go_on(&first, None).unwrap_or_else(|refusal| pages::problem(state, &refusal, lang))
 }
 
 async fn judged(state: &WebState, request: Request, next: Next) -> Response {

@@ -33,8 +33,12 @@ pub(crate) enum Refusal {
     AddressTooLong,
     /// Something else than reading.
     ReadingOnly,
-    /// Nobody is signed in, or no more.
+    /// Nobody is signed in, or no more, and a form came.
     SignedOut,
+    /// A page for people who are signed in: the browser is sent to sign in, and comes back.
+    SignInFirst,
+    /// The password is still the administrator's: the browser is sent to change it.
+    PasswordFirst,
     /// A form that no page of this session made.
     NotOurForm,
     /// The person may not do this.
@@ -82,6 +86,7 @@ impl Refusal {
             Self::WrongHost => StatusCode::MISDIRECTED_REQUEST,
             Self::AddressTooLong => StatusCode::URI_TOO_LONG,
             Self::ReadingOnly => StatusCode::METHOD_NOT_ALLOWED,
+            Self::SignInFirst | Self::PasswordFirst => StatusCode::SEE_OTHER,
             Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::NotOurForm | Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::VersionGone => StatusCode::CONFLICT,
@@ -104,7 +109,8 @@ impl Refusal {
             Self::WrongHost => "wrong_host",
             Self::AddressTooLong => "address_too_long",
             Self::ReadingOnly => "reading_only",
-            Self::SignedOut => "signed_out",
+            Self::SignedOut | Self::SignInFirst => "signed_out",
+            Self::PasswordFirst => "password_first",
             Self::NotOurForm => "not_our_form",
             Self::NotAllowed => "not_allowed",
             Self::VersionGone => "version_gone",
@@ -126,6 +132,8 @@ impl Refusal {
             | Self::AddressTooLong
             | Self::ReadingOnly
             | Self::SignedOut
+            | Self::SignInFirst
+            | Self::PasswordFirst
             | Self::NotOurForm
             | Self::NotAllowed
             | Self::VersionGone
@@ -148,6 +156,8 @@ impl Refusal {
             Self::AddressTooLong => ("地址太长", "请去掉多余的筛选条件。"),
             Self::ReadingOnly => ("这里只能读取", "请用 GET 请求。"),
             Self::SignedOut => ("登录已过期", "请重新登录，再做一次；刚才的操作没有生效。"),
+            Self::SignInFirst => ("请先登录", "登录后会回到这一页。"),
+            Self::PasswordFirst => ("请先修改密码", "请先把管理员给的密码改成自己的，再做一次；刚才的操作没有生效。"),
             Self::NotOurForm => ("这个操作不是从本站页面发出的", "没有生效。请回到页面刷新后重试。"),
             Self::NotAllowed => ("没有权限做这个操作", "没有生效。需要的话，请管理员授予相应的角色。"),
             Self::VersionGone => ("页面上的内容已不在这里", "记录可能已被删除或被隔离，操作没有生效。请刷新后再看。"),
@@ -179,6 +189,11 @@ impl Refusal {
             Self::AddressTooLong => ("The address is too long", "Please leave out some filters."),
             Self::ReadingOnly => ("Only reading is possible here", "Please use GET."),
             Self::SignedOut => ("You are signed out", "Please sign in and do it again; nothing was done."),
+            Self::SignInFirst => ("Please sign in first", "You will come back to this page."),
+            Self::PasswordFirst => (
+                "Please change your password first",
+                "It is still the administrator’s. Then do it again; nothing was done.",
+            ),
             Self::NotOurForm => {
                 ("This did not come from a page of this hub", "Nothing was done. Please reload the page and try again.")
             }

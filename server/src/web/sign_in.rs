@@ -33,6 +33,7 @@ const COOKIE: &str = "qianmo";
 const TOKEN_BYTES: usize = 32;
 const SESSION_DOMAIN: &str = "qianmo web session v1";
 const CSRF_DOMAIN: &str = "qianmo web csrf v1";
+const NAME_DOMAIN: &str = "qianmo web name v1";
 
 /// The secret of a session, as the browser holds it.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,7 +59,8 @@ struct Wrong {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     alive: Mutex<BTreeMap<[u8; 32], Session>>,
-    wrong: Mutex<BTreeMap<String, Wrong>>,
+    /// By the digest of the name: whoever types a long one keeps no more memory than others.
+    wrong: Mutex<BTreeMap<[u8; 32], Wrong>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,6 +118,10 @@ fn set_cookie(value: &str, seconds: i64, is_tls: bool) -> String {
     format!("{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
 }
 
+fn name_key(login: &str) -> [u8; 32] {
+    digest32(NAME_DOMAIN, &[login.as_bytes()])
+}
+
 impl Sessions {
     /// Begins a session.
     pub(crate) fn begin(&self, login: &Code, now: UnixMillis) -> Token {
@@ -151,20 +157,20 @@ impl Sessions {
     /// How long a name has to wait before its next try, in milliseconds; zero when it need not.
     pub(crate) fn wait_of(&self, login: &str, now: UnixMillis) -> i64 {
         let wrong = locked(&self.wrong);
-        wrong.get(login).map_or(0, |wrong| wrong.until.0.saturating_sub(now.0).clamp(0, WAIT_MS_MAX))
+        wrong.get(&name_key(login)).map_or(0, |wrong| wrong.until.0.saturating_sub(now.0).clamp(0, WAIT_MS_MAX))
     }
 
     /// A password was wrong, or there is no such name: both are counted alike.
     pub(crate) fn was_wrong(&self, login: &str, now: UnixMillis) {
-        let mut wrong = locked(&self.wrong);
-        if wrong.len() >= NAMES_MAX && !wrong.contains_key(login) {
+        let (mut wrong, name) = (locked(&self.wrong), name_key(login));
+        if wrong.len() >= NAMES_MAX && !wrong.contains_key(&name) {
             wrong.retain(|_, one| one.until > now);
             // Whoever fills the list with names is slowed by what hashing costs.
             if wrong.len() >= NAMES_MAX {
                 return;
             }
         }
-        let one = wrong.entry(login.to_owned()).or_insert(Wrong { tries: 0, until: now });
+        let one = wrong.entry(name).or_insert(Wrong { tries: 0, until: now });
         one.tries = one.tries.saturating_add(1);
         let doublings = one.tries.saturating_sub(FREE_TRIES).min(16);
         if doublings > 0 {
@@ -175,7 +181,7 @@ impl Sessions {
 
     /// A password was right.
     pub(crate) fn was_right(&self, login: &str) {
-        locked(&self.wrong).remove(login);
+        locked(&self.wrong).remove(&name_key(login));
     }
 }
 

@@ -101,7 +101,7 @@ impl Signed {
         self.has(&[Role::Coordinator, Role::Admin], station)
     }
 
-    /// Whether the person decides on records anywhere.
+    /// Whether the person decides on records anywhere, and so looks after the tablets there.
     pub(crate) fn may_review(&self) -> bool {
         self.deciding().next().is_some()
     }
@@ -128,15 +128,7 @@ impl Signed {
 
     /// Whether the person keeps the devices of the whole district.
     pub(crate) fn may_keep_fleet(&self) -> bool {
-        self.has(&[Role::Coordinator, Role::Admin], None)
-    }
-
-    /// Whether the person looks after the tablets of a station, or of any.
-    pub(crate) fn may_see_fleet(&self, station: Option<&StationCode>) -> bool {
-        match station {
-            Some(_) => self.may_decide(station),
-            None => self.standing.grants.iter().any(|grant| matches!(grant.role, Role::Coordinator | Role::Admin)),
-        }
+        self.may_decide(None)
     }
 
     /// Whether the person is an administrator of the district.
@@ -170,14 +162,31 @@ impl WebState {
         Ok(standing.map(|standing| Signed { token, standing }))
     }
 
-    /// Who sends a form of ours, and is allowed to.
-    pub(crate) async fn posted(&self, headers: &HeaderMap, csrf: Option<&str>) -> Result<Signed, Refusal> {
+    /// Who asks for a page that is for people who are signed in.
+    pub(crate) async fn visitor(&self, headers: &HeaderMap) -> Result<Signed, Refusal> {
+        self.signed(headers).await?.ok_or(Refusal::SignInFirst)
+    }
+
+    /// Who sends a form of ours.
+    pub(crate) async fn posted(&self, headers: &HeaderMap, csrf: &str) -> Result<Signed, Refusal> {
         from_our_own_page(headers)?;
         let signed = self.signed(headers).await?.ok_or(Refusal::SignedOut)?;
-        if !csrf.is_some_and(|csrf| signed.token.is_csrf(csrf)) {
+        if !signed.token.is_csrf(csrf) {
             return Err(Refusal::NotOurForm);
         }
         Ok(signed)
+    }
+
+    /// Who acts by a form of ours, with a password of their own.
+    pub(crate) async fn acting(&self, headers: &HeaderMap, csrf: &str) -> Result<Signed, Refusal> {
+        let signed = self.posted(headers, csrf).await?;
+        if signed.must_change() { Err(Refusal::PasswordFirst) } else { Ok(signed) }
+    }
+
+    /// Who acts by a form of ours and keeps the affairs of the whole district.
+    pub(crate) async fn keeper(&self, headers: &HeaderMap, csrf: &str) -> Result<Signed, Refusal> {
+        let signed = self.acting(headers, csrf).await?;
+        if signed.may_keep_fleet() { Ok(signed) } else { Err(Refusal::NotAllowed) }
     }
 
     /// Signs in, and answers the cookie.

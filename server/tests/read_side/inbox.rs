@@ -38,7 +38,7 @@ fn action(body: &str) -> String {
 async fn inbox_shows_what_waits_oldest_first_and_asks_others_to_sign_in() {
     let (office, _) = office_with(311, &[(COORDINATOR, false), (TECHNICIAN, false)]).await;
     let nobody = office.get("/inbox").await;
-    assert_eq!((nobody.status, nobody.header("location")), (303, Some("/sign-in?next=/inbox")));
+    assert_eq!((nobody.status, nobody.header("location")), (303, Some("/sign-in?next=%2Finbox")));
     let browser = Browser::signed_in(&office, COORDINATOR).await;
     let page = browser.get("/inbox").await.body;
     assert!(page.contains("<h1>待审</h1>") && page.contains("aria-current=\"page\">待审"), "{page}");

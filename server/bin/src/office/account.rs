@@ -7,7 +7,7 @@ use qianmo_server::protocol::time::UnixMillis;
 use qianmo_server::registry::{Account, AccountError, TicketGrant};
 use serde::{Deserialize, Serialize};
 
-use super::{STORE_NEXT, code, role};
+use super::{STORE_NEXT, code, role, role_word};
 use crate::failure::{Exit, Failure};
 
 /// What is asked about accounts.
@@ -84,14 +84,13 @@ pub(super) fn carry_out(core: &mut HubCore, now: UnixMillis, asked: AccountAsked
             return Ok(Answer::All(all.collect::<Result<_, _>>()?));
         }
         AccountAsked::Add { login, person, right, hash } => {
-            let account =
-                Account::fresh(code("account", &login)?, code("person", &person)?, PasswordHash::stored(&hash), now);
+            let account = Account::fresh(code("account", &login)?, code("person", &person)?, made(&hash)?, now);
             let grant = right.as_ref().map(grant).transpose()?;
             core.make_account(now, account, grant.as_ref()).map_err(refused)?;
             login
         }
         AccountAsked::Reset { login, hash } => {
-            let hash = PasswordHash::stored(&hash);
+            let hash = made(&hash)?;
             core.change_account(&code("account", &login)?, |account| account.reset(hash, now)).map_err(refused)?;
             login
         }
@@ -101,6 +100,11 @@ pub(super) fn carry_out(core: &mut HubCore, now: UnixMillis, asked: AccountAsked
         }
     };
     Ok(Answer::One(Box::new(answer(core, &login)?)))
+}
+
+fn made(hash: &str) -> Result<PasswordHash, Failure> {
+    let next = "make it with this version of the program: qianmo-server account reset ACCOUNT";
+    PasswordHash::made(hash).ok_or_else(|| Failure::new(Exit::Refused, "what came is no hash of a password", next))
 }
 
 fn grant(right: &Right) -> Result<TicketGrant, Failure> {
@@ -114,7 +118,7 @@ fn answer(core: &HubCore, login: &str) -> Result<AccountAnswer, Failure> {
     let standing = core.account(&login).map_err(refused)?;
     let standing = standing.ok_or_else(|| refused(AccountError::Unknown { login }))?;
     let right = |grant: &Grant| Right {
-        role: format!("{:?}", grant.role).to_lowercase(),
+        role: role_word(grant.role).to_owned(),
         stations: match &grant.scope {
             Scope::District => Vec::new(),
             Scope::Stations(stations) => stations.iter().map(ToString::to_string).collect(),

@@ -9,10 +9,10 @@ use qianmo_forms::{Lang, ReferenceKind};
 use qianmo_protocol::control::{Role, Scope};
 use qianmo_protocol::ids::EntryHash;
 
-use super::{Visitor, called, people, place, short, unreadable, visitor};
+use super::{called, people, place, unreadable};
 use crate::hub::{ActRow, ActWhat};
 use crate::pages::codes::{erase_reason, revoke_reason, why};
-use crate::pages::{Chrome, rendered, say};
+use crate::pages::{Chrome, rendered, say, short};
 use crate::projection::Names;
 use crate::web::{Asked, Refusal, WebState, minute};
 
@@ -126,10 +126,7 @@ pub(super) async fn acts_page(
 ) -> Result<Response, Refusal> {
     let asked = Asked::only(&uri, &["lang", "cursor"])?;
     let lang = asked.lang()?;
-    let signed = match visitor(&state, &headers, lang, "/fleet/acts").await? {
-        Visitor::In(signed) => signed,
-        Visitor::Out(response) => return Ok(response),
-    };
+    let signed = state.visitor(&headers).await?;
     if !signed.is_admin() {
         return Err(Refusal::NotAllowed);
     }

@@ -15,11 +15,11 @@ use qianmo_protocol::control::{Role, Scope};
 use qianmo_protocol::handshake::enrol::NAME_BYTES_MAX;
 use qianmo_protocol::ids::{Code, PersonCode};
 
-use super::{Visitor, acts, called, keeper, unreadable, visitor};
+use super::{acts, called, unreadable};
 use crate::hub::HubCore;
-use crate::pages::account::{go_on, page_with};
+use crate::pages::account::page_with;
 use crate::pages::form::Fields;
-use crate::pages::{Chrome, address, html, rendered, say};
+use crate::pages::{Chrome, html, rendered, say};
 use crate::projection::Names;
 use crate::registry::{IssueError, TicketGrant, TicketNote, TicketOrder};
 use crate::web::{Asked, Refusal, Signed, WebState, minute};
@@ -140,10 +140,7 @@ pub(super) async fn form_page(
     uri: Uri,
 ) -> Result<Response, Refusal> {
     let lang = Asked::only(&uri, &["lang"])?.lang()?;
-    let signed = match visitor(&state, &headers, lang, "/fleet/enrol").await? {
-        Visitor::In(signed) => signed,
-        Visitor::Out(response) => return Ok(response),
-    };
+    let signed = state.visitor(&headers).await?;
     if !signed.may_keep_fleet() {
         return Err(Refusal::NotAllowed);
     }
@@ -174,9 +171,7 @@ fn ordered(state: &WebState, typed: &Typed, lang: Lang) -> Result<(TicketOrder, 
 
 /// Whether a person has wider rights than these pages give: their tablets are an administrator's affair.
 fn is_administrator(core: &HubCore, person: &PersonCode) -> bool {
-    let fold = core.replica().control().fold();
-    let mut grants = fold.grants_of(person).filter(|(hash, _)| !fold.is_cut(hash));
-    grants.any(|(_, grant)| grant.role == Role::Admin)
+    core.grants_now(person).any(|grant| grant.role == Role::Admin)
 }
 
 pub(super) async fn enrol(
@@ -187,10 +182,7 @@ pub(super) async fn enrol(
 ) -> Result<Response, Refusal> {
     let lang = Asked::only(&uri, &["lang"])?.lang()?;
     let fields = Fields::read(pairs, &["csrf", "station", "person", "role", "label", "hours"])?;
-    let signed = keeper(&state, &headers, fields.text("csrf")).await?;
-    if signed.must_change() {
-        return go_on(&address("/account", lang), None);
-    }
+    let signed = state.keeper(&headers, fields.text("csrf")).await?;
     let text = |name: &str| fields.text(name).trim().to_owned();
     let typed = Typed {
         station: text("station").to_uppercase(),

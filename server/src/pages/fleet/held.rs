@@ -8,13 +8,12 @@ use axum::response::Response;
 
 use qianmo_protocol::ids::DocId;
 
-use super::{Visitor, keeper, people, short, unreadable, visitor};
+use super::{people, unreadable};
 use crate::hub::{HeldRow, HeldWhat, HubCore, HubError, ReleaseError, ReleaseOrder};
-use crate::pages::account::go_on;
 use crate::pages::codes::why;
 use crate::pages::desk::station_of;
 use crate::pages::form::Fields;
-use crate::pages::{Chrome, address, rendered};
+use crate::pages::{Chrome, address, go_on, rendered, short};
 use crate::projection::Names;
 use crate::web::{Asked, Fault, Refusal, Signed, WebState, minute};
 
@@ -111,11 +110,8 @@ pub(super) async fn list_page(
 ) -> Result<Response, Refusal> {
     let asked = Asked::only(&uri, &["lang", "done"])?;
     let lang = asked.lang()?;
-    let signed = match visitor(&state, &headers, lang, "/fleet/held").await? {
-        Visitor::In(signed) => signed,
-        Visitor::Out(response) => return Ok(response),
-    };
-    if !signed.may_see_fleet(None) {
+    let signed = state.visitor(&headers).await?;
+    if !signed.may_review() {
         return Err(Refusal::NotAllowed);
     }
     let rows = state.ask(read).await?.map_err(|error| unreadable(&error))?;
@@ -145,10 +141,7 @@ pub(super) async fn question(
     uri: Uri,
 ) -> Result<Response, Refusal> {
     let lang = Asked::only(&uri, &["lang"])?.lang()?;
-    let signed = match visitor(&state, &headers, lang, "/fleet/held").await? {
-        Visitor::In(signed) => signed,
-        Visitor::Out(response) => return Ok(response),
-    };
+    let signed = state.visitor(&headers).await?;
     if !signed.may_keep_fleet() {
         return Err(Refusal::NotAllowed);
     }
@@ -169,10 +162,7 @@ pub(super) async fn release(
 ) -> Result<Response, Refusal> {
     let lang = Asked::only(&uri, &["lang"])?.lang()?;
     let fields = Fields::read(pairs, &["csrf"])?;
-    let signed = keeper(&state, &headers, fields.text("csrf")).await?;
-    if signed.must_change() {
-        return go_on(&address("/account", lang), None);
-    }
+    let signed = state.keeper(&headers, fields.text("csrf")).await?;
     let person = signed.person().clone();
     let order = ReleaseOrder::Id(id);
     let done = state.tell(move |core, now| core.acting(&person, |core| core.release(now, &order))).await?;

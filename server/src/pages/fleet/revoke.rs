@@ -8,12 +8,11 @@ use axum::response::Response;
 
 use qianmo_protocol::ids::DeviceId;
 
-use super::{Visitor, keeper, people, place, short, unreadable, visitor};
+use super::{people, place, unreadable};
 use crate::hub::HubError;
-use crate::pages::account::go_on;
 use crate::pages::codes::REVOKE_REASONS;
 use crate::pages::form::Fields;
-use crate::pages::{Chrome, address, rendered, say};
+use crate::pages::{Chrome, address, go_on, rendered, say, short};
 use crate::registry::{DeviceRow, RegistryError};
 use crate::web::{Asked, Fault, Refusal, WebState, minute};
 
@@ -44,10 +43,7 @@ pub(super) async fn question(
     uri: Uri,
 ) -> Result<Response, Refusal> {
     let lang = Asked::only(&uri, &["lang"])?.lang()?;
-    let signed = match visitor(&state, &headers, lang, "/fleet").await? {
-        Visitor::In(signed) => signed,
-        Visitor::Out(response) => return Ok(response),
-    };
+    let signed = state.visitor(&headers).await?;
     if !signed.may_keep_fleet() {
         return Err(Refusal::NotAllowed);
     }
@@ -76,10 +72,7 @@ pub(super) async fn revoke(
 ) -> Result<Response, Refusal> {
     let lang = Asked::only(&uri, &["lang"])?.lang()?;
     let fields = Fields::read(pairs, &["csrf", "reason"])?;
-    let signed = keeper(&state, &headers, fields.text("csrf")).await?;
-    if signed.must_change() {
-        return go_on(&address("/account", lang), None);
-    }
+    let signed = state.keeper(&headers, fields.text("csrf")).await?;
     let known = |reason: &u16| REVOKE_REASONS.iter().any(|(code, ..)| code == reason);
     let reason = fields.text("reason").parse::<u16>().ok().filter(known);
     let reason = reason.ok_or_else(|| Refusal::parameter(Fault::Value, "reason"))?;
