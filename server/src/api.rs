@@ -41,6 +41,8 @@ use crate::web::{Asked, Fault, Refusal, WebState};
 
 pub(crate) use json::record_json;
 
+/// What the feed takes. It has no flags: they follow from other records too, and would not be told anew when they change.
+const PARAMETERS: [&str; 9] = ["station", "month", "form", "state", "text", "conflicts", "changed", "limit", "cursor"];
 /// Records of a page when nobody says how many.
 const LIMIT_DEFAULT: usize = 100;
 
@@ -55,7 +57,7 @@ pub(crate) fn routes() -> Router<WebState> {
 }
 
 async fn records(State(state): State<WebState>, uri: Uri) -> Result<Json<Value>, Refusal> {
-    let asked = Asked::read(&uri, &["limit", "cursor"])?;
+    let asked = Asked::only(&uri, &PARAMETERS)?;
     let (filter, limit) = (asked.filter()?, asked.limit(LIMIT_DEFAULT)?);
     let after = asked.cursor(FeedCursor::decode)?;
     let feed = state.read(move |reader| reader.feed(&filter, after, limit)).await?.ok_or(Refusal::CursorGone)?;

@@ -21,6 +21,7 @@ mod account;
 mod codes;
 mod complaints;
 mod desk;
+mod evidence;
 mod find;
 mod fleet;
 mod form;
@@ -44,7 +45,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use qianmo_forms::{Lang, ReferenceKind};
 use qianmo_protocol::ids::{DeviceId, DocId};
 
-use crate::projection::{ListCursor, Names, UNREADABLE, state_label};
+use crate::projection::{FlagSet, ListCursor, Mark, Names, UNREADABLE, state_label};
 use crate::web::{Asked, Refusal, Signed, WebState};
 pub(crate) use account::{account_address, go_on, sign_in_address};
 use words::Words;
@@ -217,6 +218,12 @@ fn badges(state: &str, is_changed: bool, conflicts: usize, words: &Words) -> Vec
     badges
 }
 
+/// How many things there are to look at twice.
+fn hinted(flags: FlagSet, words: &Words) -> Option<Badge> {
+    let count = flags.iter().count();
+    (count > 0).then(|| Badge { class: "hint", text: format!("{} {count}", words.mark(Mark::Flagged)) })
+}
+
 #[derive(Template)]
 #[template(path = "problem.html")]
 struct ProblemPage {
@@ -296,7 +303,8 @@ async fn record_page(
     let mut page = record::RecordPage::new(&state, &names, lang, &full, queue.as_ref());
     if let Some(signed) = state.signed(&headers).await? {
         page = page.of(&state, &signed, &full, &names, &desk::Typed::default());
-        page = page.with_done(asked.text("done"), asked.text(queue::LAST)).in_queue(&state, queue.as_ref()).await?;
+        page = page.with_done(asked.text("done"), asked.text(queue::LAST));
+        page = page.in_queue(&state, queue.as_ref()).await?.beside(&state, &full, &names).await?;
     }
     rendered(&page)
 }

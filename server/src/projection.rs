@@ -27,7 +27,10 @@
 
 mod about;
 mod directory;
+mod evidence;
+mod flags;
 mod lists;
+mod marks;
 mod mask;
 mod names;
 mod numerals;
@@ -47,17 +50,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::{Connection, OpenFlags, params};
 
 use qianmo_forms::FormSet;
+use qianmo_forms::vocabulary::VocabularyError;
 use qianmo_protocol::ids::{DocId, Epoch};
 use qianmo_replica::replica::{Replica, ReplicaError};
 
 use crate::hub::{HubCore, RoundFollower};
 
+use flags::{Rules, Touched};
 use row::Written;
 
 pub(crate) use about::answered_day;
 pub use about::{Subject, Timeline, TimelineCursor};
 pub use directory::{Entry, EntryKind, also_looked_for};
+pub use evidence::Evidence;
+pub use flags::FlagSet;
 pub use lists::Listed;
+pub use marks::{Mark, Marks};
 pub(crate) use mask::HIDDEN;
 pub use mask::{Mask, Personal};
 pub use names::Names;
@@ -70,7 +78,7 @@ pub(crate) use words::read_dictionary;
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 9;
+const SCHEMA_VERSION: i32 = 10;
 /// Which program built a model, in the database's own field for it. Another version may read records that the one before it
 /// could not: the model is made anew then.
 const BUILT_BY: i32 = {
@@ -120,7 +128,10 @@ CREATE TABLE record (
     fields TEXT NOT NULL,
     repeats TEXT NOT NULL,
     approved TEXT,
-    checksum BLOB NOT NULL
+    checksum BLOB NOT NULL,
+    resubmitted INTEGER NOT NULL DEFAULT 0,
+    flags INTEGER NOT NULL DEFAULT 0,
+    marks INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX record_feed ON record (touched, id);
 CREATE INDEX record_directory ON record (form, touched);
@@ -138,6 +149,9 @@ pub enum ProjectionError {
     /// SQLite fails.
     #[error("the read model's database failed")]
     Sqlite(#[from] rusqlite::Error),
+    /// The vocabulary that ships with the program.
+    #[error("the vocabulary cannot be read")]
+    Vocabulary(#[from] VocabularyError),
     /// The replica cannot be read.
     #[error("the record store could not be read for the read model")]
     Replica(#[from] ReplicaError),
@@ -165,8 +179,7 @@ pub struct Position {
 #[derive(Debug)]
 pub struct Projection {
     connection: Connection,
-    /// What answers mean: for the words of the search.
-    forms: Arc<FormSet>,
+    rules: Rules,
     /// Something was erased whose bytes may still stand in the write-ahead log.
     must_wipe: bool,
 }
@@ -177,15 +190,16 @@ impl Projection {
     /// # Errors
     /// [`ProjectionError`].
     pub fn open(path: &Path, forms: Arc<FormSet>) -> Result<Self, ProjectionError> {
-        let connection = match Self::connect(path, &forms) {
+        let rules = Rules::new(forms)?;
+        let connection = match Self::connect(path, &rules) {
             Ok(connection) => connection,
             Err(error) => {
                 tracing::info!(%error, "the read model is made anew");
                 remove(path)?;
-                Self::connect(path, &forms)?
+                Self::connect(path, &rules)?
             }
         };
-        Ok(Self { connection, forms, must_wipe: false })
+        Ok(Self { connection, rules, must_wipe: false })
     }
 
     /// A model in memory, for tests and tools.
@@ -196,10 +210,10 @@ impl Projection {
         let connection = Connection::open_in_memory()?;
         connection.execute_batch(CURSOR_SCHEMA)?;
         create_records(&connection)?;
-        Ok(Self { connection, forms, must_wipe: false })
+        Ok(Self { connection, rules: Rules::new(forms)?, must_wipe: false })
     }
 
-    fn connect(path: &Path, forms: &FormSet) -> Result<Connection, rusqlite::Error> {
+    fn connect(path: &Path, rules: &Rules) -> Result<Connection, rusqlite::Error> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // Nothing is lost with it: what a crash takes is made good from the log.
@@ -222,7 +236,7 @@ impl Projection {
         make_private(path);
         let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         if verdict != "ok"
-            || !row::are_sound(&connection, forms)?
+            || !row::are_sound(&connection, rules)?
             || !tally::is_sound(&connection)?
             || !is_search_sound(&connection)
         {
@@ -265,19 +279,24 @@ impl Projection {
         // Taking words out and counting down one record at a time costs far more than new tables.
         let transaction = self.connection.transaction()?;
         transaction.execute_batch(
-            "DELETE FROM cursor; DROP TABLE search; DROP TABLE record; DROP TABLE tally; DROP TABLE about;",
+            "DELETE FROM cursor; DROP TABLE search; DROP TABLE record; DROP TABLE tally; DROP TABLE about; \
+             DROP TABLE fact; DROP TABLE known;",
         )?;
         create_records(&transaction)?;
         transaction.commit()?;
         self.must_wipe = true;
-        let all = replica.all_records()?;
+        let (all, mut touched) = (replica.all_records()?, Touched::default());
         for chunk in all.chunks(REBUILD_BATCH) {
             let transaction = self.connection.transaction()?;
             for id in chunk {
-                row::write(&transaction, &self.forms, replica, id, position.commit)?;
+                row::write(&transaction, &self.rules, replica, id, position.commit, &mut touched)?;
             }
             transaction.commit()?;
         }
+        // Each record is judged once, when all are there.
+        let transaction = self.connection.transaction()?;
+        flags::judge(&transaction, &self.rules, touched)?;
+        transaction.commit()?;
         self.apply(replica, &BTreeSet::new(), position)?;
         let ms = started.elapsed().as_millis();
         tracing::info!(records = all.len(), ms, "the read model was built anew");
@@ -299,10 +318,12 @@ impl Projection {
             records.extend(replica.record_of(doc)?);
         }
         let transaction = self.connection.transaction()?;
-        let mut has_erased = false;
+        let (mut has_erased, mut beside) = (false, Touched::default());
         for id in &records {
-            has_erased |= row::write(&transaction, &self.forms, replica, id, position.commit)? == Written::Gone;
+            has_erased |=
+                row::write(&transaction, &self.rules, replica, id, position.commit, &mut beside)? == Written::Gone;
         }
+        flags::judge(&transaction, &self.rules, beside)?;
         transaction.execute(
             "INSERT OR REPLACE INTO cursor (one, epoch, position) VALUES (1, ?1, ?2)",
             params![position.epoch.0, i64::try_from(position.commit).unwrap_or(i64::MAX)],
@@ -409,7 +430,7 @@ impl RoundFollower for Projector {
 
 /// Makes the tables that hold records and what follows from them.
 fn create_records(connection: &Connection) -> Result<(), rusqlite::Error> {
-    [RECORD_SCHEMA, lists::SCHEMA, tally::SCHEMA, about::SCHEMA, SEARCH_SCHEMA]
+    [RECORD_SCHEMA, lists::SCHEMA, tally::SCHEMA, about::SCHEMA, flags::SCHEMA, SEARCH_SCHEMA]
         .into_iter()
         .try_for_each(|schema| connection.execute_batch(schema))
 }

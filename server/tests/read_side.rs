@@ -16,6 +16,8 @@ mod find;
 mod fleet;
 #[path = "../../protocol/tests/gate_support.rs"]
 mod gate_support;
+#[path = "read_side/hints.rs"]
+mod hints;
 #[path = "read_side/inbox.rs"]
 mod inbox;
 #[path = "read_side/lists.rs"]

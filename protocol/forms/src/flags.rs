@@ -168,7 +168,7 @@ pub struct FlagFacts<'a> {
 pub type FlagKey = u64;
 
 /// One stay of a person: start and end in minutes, and whose it is.
-type Stay = (u16, u16, FlagKey);
+pub type Stay = (u16, u16, FlagKey);
 
 /// The rules at work.
 #[derive(Debug, Default)]
@@ -203,8 +203,7 @@ impl FlagRules {
             }
         }
         for uses in self.texts.values() {
-            let days: BTreeSet<i64> = uses.iter().map(|(day, _)| *day).collect();
-            if days.len() >= COPIED_DAYS_MIN {
+            if is_copied(uses.iter().map(|(day, _)| *day)) {
                 self.flagged.entry(Flag::CopiedText).or_default().extend(uses.iter().map(|(_, key)| *key));
             }
         }
@@ -241,8 +240,9 @@ pub fn own_flags(facts: &FlagFacts<'_>, vocabulary: &Vocabulary) -> BTreeSet<Fla
     rules.into_iter().filter(|(_, holds)| *holds).map(|(flag, _)| flag).collect()
 }
 
-/// Those of one person and day that overlap another: `a.start < b.end` and `b.start < a.end`.
-fn overlapping(stays: &mut [Stay]) -> Vec<FlagKey> {
+/// Those of one person and day that overlap another: `a.start < b.end` and `b.start < a.end`. Leaves them in order.
+#[must_use]
+pub fn overlapping(stays: &mut [Stay]) -> Vec<FlagKey> {
     stays.sort_unstable();
     let mut found = Vec::new();
     let mut end_max_before = 0;
@@ -263,8 +263,15 @@ fn overlapping(stays: &mut [Stay]) -> Vec<FlagKey> {
     found
 }
 
+/// Whether one person's uses of a text, by their days, raise the question.
+#[must_use]
+pub fn is_copied(days: impl Iterator<Item = i64>) -> bool {
+    days.collect::<BTreeSet<i64>>().len() >= COPIED_DAYS_MIN
+}
+
 /// A hash of a text without its white space; `None` for one too short to be compared.
-fn text_hash(text: &str) -> Option<u128> {
+#[must_use]
+pub fn text_hash(text: &str) -> Option<u128> {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     let mut chars = 0;

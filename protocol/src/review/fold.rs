@@ -100,6 +100,8 @@ pub struct ReviewState {
     pub status: ReviewStatus,
     /// Approved, but no latest approval names exactly the heads of now (批后改动).
     pub changed_after_approval: bool,
+    /// Handed in again after somebody returned it (已重新提交).
+    pub is_resubmitted: bool,
     /// The latest events, by id.
     pub latest: BTreeSet<DocId>,
     /// What an event written now has to name as seen: every state event that counts.
@@ -132,8 +134,12 @@ pub fn fold(events: &[FoldEvent], current_heads: &[ChangeHash]) -> ReviewState {
     };
     let current: BTreeSet<ChangeHash> = current_heads.iter().copied().collect();
     let covered = latest.iter().any(|event| event.heads == current);
+    let is_return = |event: &&FoldEvent| event.kind == ReviewKind::Return && event.standing == Standing::Admitted;
     ReviewState {
         status,
+        is_resubmitted: status == ReviewStatus::Pending
+            && latest.iter().any(|event| event.kind == ReviewKind::Submit)
+            && counted.iter().any(is_return),
         changed_after_approval: status == ReviewStatus::Approved && !covered && !injected(Bug::ChangeUntold),
         latest: latest.iter().map(|event| event.id).collect(),
         seen_now: counted.iter().map(|event| event.id).collect(),

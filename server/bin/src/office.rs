@@ -527,7 +527,7 @@ fn figures(folder: &Folder, year: Option<i16>) -> Result<Value, Failure> {
 /// How many records the read model holds.
 fn counted(folder: &Folder) -> Result<u64, Failure> {
     let counts = Reader::open(&folder.projection()).and_then(|reader| reader.counts(&Filter::default()));
-    Ok(counts.or_fail(Exit::Failed, "the read model cannot be read", MODEL_NEXT)?.records)
+    Ok(counts.or_fail(Exit::Failed, "the read model cannot be read", MODEL_NEXT)?.records())
 }
 
 /// Builds the read model of a store that no hub has open anew.

@@ -29,7 +29,8 @@ pub(crate) const YEAR: u16 = 2025;
 pub(crate) const STATION: &str = "ST01";
 
 /// The parts of the truth that a hub must come to by itself, from merged records.
-pub(crate) const FIGURES: [&str; 3] = ["accepted_aggregates", "approved_aggregates", "approved_task_completion"];
+pub(crate) const FIGURES: [&str; 4] =
+    ["accepted_aggregates", "approved_aggregates", "approved_task_completion", "flags"];
 
 /// The ledger, ready to be filed.
 #[derive(Debug)]

@@ -262,7 +262,7 @@ impl Again<'_> {
         let (full, names) = (state.full_with_since(self.id).await?, state.names().await?);
         let page = RecordPage::new(state, &names, self.lang, &full, self.queue);
         let page = page.of(state, self.signed, &full, &names, self.typed).with_news(&full, news);
-        let page = page.in_queue(state, self.queue).await?;
+        let page = page.in_queue(state, self.queue).await?.beside(state, &full, &names).await?;
         Ok(page_with(status, super::html(&page)?))
     }
 }

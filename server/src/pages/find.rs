@@ -214,13 +214,13 @@ impl Search {
         let page = self.group.map(|_| self.page);
         let kinds = EntryKind::ALL.into_iter().filter(|kind| self.group.is_none_or(|group| group == *kind));
         let groups: Vec<Group> = kinds.filter_map(|kind| group(typed, kind, &entries, page, lang)).collect();
-        let records = listed.filter(|listed| listed.counts.records > 0).map(|listed| Records {
-            count: words.count(listed.counts.records),
+        let records = listed.filter(|listed| listed.counts.records() > 0).map(|listed| Records {
+            count: words.count(listed.counts.records()),
             rows: listed.page.records.iter().map(|record| row(state, names, record, "", lang)).collect(),
             all: listed.page.next.map(|_| address(&format!("/?text={}", encoded(typed)), lang)),
         });
         let shown = entries.iter().filter(|entry| self.group.is_none_or(|group| group == entry.kind)).count();
-        let total = listed.map_or(0, |listed| listed.counts.records) + u64::try_from(shown).unwrap_or(0);
+        let total = listed.map_or(0, |listed| listed.counts.records()) + u64::try_from(shown).unwrap_or(0);
         Found {
             is_empty: records.is_none() && groups.is_empty(),
             total: FindWords::of(lang).count(usize::try_from(total).unwrap_or(usize::MAX)),

@@ -83,6 +83,11 @@ fn states(lang: Lang) -> Section {
     }
 }
 
+/// What a flag means, and what to do about it, Chinese and English.
+pub(super) const fn flag_meaning(flag: Flag) -> (&'static str, &'static str) {
+    text::flag(flag)
+}
+
 /// What each flag means, by the labels that the forms use.
 fn flags(lang: Lang) -> Section {
     let item = |flag: &Flag| {

@@ -9,11 +9,11 @@ use qianmo_forms::{FieldType, Lang, ReferenceKind};
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::record::FieldPath;
 
-use super::queue::Queue;
-use super::{Badge, Chrome, PAGE_RECORDS, address, badges};
+use super::queue::{Queue, in_order};
+use super::{Badge, Chrome, PAGE_RECORDS, Words, address, badges, hinted};
 use crate::projection::{
-    Counts, Filter, ListCursor, Listed, Names, Order, Places, ProjectedRecord, QUERY_CHARS_MAX, STATE_WORDS,
-    UNREADABLE, answered_day, state_label,
+    Counts, Filter, ListCursor, Listed, Mark, Marks, Names, Order, Places, ProjectedRecord, QUERY_CHARS_MAX,
+    STATE_WORDS, UNREADABLE, answered_day, state_label,
 };
 use crate::web::{Refusal, Signed, Teller, WebState, minute};
 
@@ -144,12 +144,7 @@ impl ListView {
 
 /// How many records a filter chooses, from the counts of its place.
 fn matching(filter: &Filter, counts: &Counts) -> u64 {
-    match &filter.state {
-        _ if filter.only_conflicts => counts.conflicts,
-        _ if filter.only_changed => counts.changed,
-        Some(state) => counts.by_state.get(state).copied().unwrap_or(0),
-        None => counts.records,
-    }
+    counts.of(filter.state.as_deref(), filter.marks)
 }
 
 /// The address of a list.
@@ -175,41 +170,48 @@ pub(super) fn query(filter: &Filter, cursor: Option<&ListCursor>) -> String {
     parts.extend(texts.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?))));
     let text = filter.text.as_ref().map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
     parts.extend(text.map(|text| format!("text={text}")));
-    let flags = [("conflicts", filter.only_conflicts), ("changed", filter.only_changed)];
-    parts.extend(flags.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| format!("{name}=true")));
+    let marks = Mark::ALL.into_iter().filter(|mark| filter.marks.has(*mark));
+    parts.extend(marks.map(|mark| format!("{}=true", mark.word())));
     parts.extend(cursor.map(|cursor| format!("cursor={}", cursor.encode())));
     parts.join("&")
 }
 
 /// The filter without what the row of chips chooses.
 fn anywhere_in(filter: &Filter) -> Filter {
-    Filter { state: None, only_conflicts: false, only_changed: false, ..filter.clone() }
+    Filter { state: None, marks: Marks::NONE, ..filter.clone() }
 }
 
 fn state_chips(filter: &Filter, counts: &Counts, lang: Lang) -> Vec<Chip> {
-    let words = super::Words::of(lang);
+    let words = Words::of(lang);
     let plain = anywhere_in(filter);
-    let chip = |text: &str, count: u64, wanted: Filter| Chip {
+    let chip = |text: &str, wanted: Filter| Chip {
         text: text.to_owned(),
-        count: Some(count),
+        count: Some(matching(&wanted, counts)),
         link: address(&link(&wanted, None), lang),
         is_on: wanted == *filter,
     };
     let mut chips = match filter.order {
-        Order::Newest => vec![chip(words.all, counts.records, plain.clone())],
+        Order::Newest => vec![chip(words.all, plain.clone())],
         // What waits is chosen by why it waits.
         Order::Oldest => Vec::new(),
     };
     for word in STATE_WORDS {
-        let count = counts.by_state.get(word).copied().unwrap_or(0);
         let wanted = Filter { state: Some(word.to_owned()), ..plain.clone() };
-        if count > 0 || STATES_ALWAYS.contains(&word) || wanted == *filter {
+        if matching(&wanted, counts) > 0 || STATES_ALWAYS.contains(&word) || wanted == *filter {
             let (zh, en) = state_label(word);
-            chips.push(chip(if lang == Lang::Zh { zh } else { en }, count, wanted));
+            chips.push(chip(if lang == Lang::Zh { zh } else { en }, wanted));
         }
     }
-    chips.push(chip(words.changed, counts.changed, Filter { only_changed: true, ..plain.clone() }));
-    chips.push(chip(words.with_conflict, counts.conflicts, Filter { only_conflicts: true, ..plain }));
+    for mark in Mark::ALL {
+        let marked = Filter { marks: Marks::of(&[mark]), ..plain.clone() };
+        let wanted = match filter.order {
+            Order::Newest => marked,
+            Order::Oldest => in_order(marked),
+        };
+        if mark != Mark::Resubmitted || matching(&wanted, counts) > 0 || wanted == *filter {
+            chips.push(chip(words.mark(mark), wanted));
+        }
+    }
     chips
 }
 
@@ -231,7 +233,7 @@ fn active_chips(state: &WebState, names: &Names, filter: &Filter, lang: Lang) ->
 }
 
 fn selects(state: &WebState, names: &Names, filter: &Filter, places: Places, lang: Lang) -> Vec<Select> {
-    let words = super::Words::of(lang);
+    let words = Words::of(lang);
     let select = |name, label, values: Vec<String>, chosen: &Option<String>, text: &dyn Fn(&str) -> String| {
         let choice = |value: String| Choice { text: text(&value), is_chosen: chosen.as_ref() == Some(&value), value };
         Select { name, label, choices: values.into_iter().map(choice).collect() }
@@ -253,8 +255,8 @@ fn selects(state: &WebState, names: &Names, filter: &Filter, places: Places, lan
 fn kept(filter: &Filter, lang: Lang) -> Vec<(&'static str, String)> {
     let mut kept = Vec::new();
     kept.extend(filter.state.clone().map(|state| ("state", state)));
-    kept.extend(filter.only_conflicts.then(|| ("conflicts", "true".to_owned())));
-    kept.extend(filter.only_changed.then(|| ("changed", "true".to_owned())));
+    let marks = Mark::ALL.into_iter().filter(|mark| filter.marks.has(*mark));
+    kept.extend(marks.map(|mark| (mark.word(), "true".to_owned())));
     if lang == Lang::En {
         kept.push(("lang", "en".to_owned()));
     }
@@ -263,7 +265,7 @@ fn kept(filter: &Filter, lang: Lang) -> Vec<(&'static str, String)> {
 
 /// A record in a list. Its address goes on with `from`, which says what list that is.
 pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, from: &str, lang: Lang) -> Row {
-    let words = super::Words::of(lang);
+    let words = Words::of(lang);
     let teller = Teller::new(state.mask(), names, &record.form, record.form_version);
     // Who did it; who brought a ledger in wrote the record, but was not there.
     let by = record.fields.get("staff_id").and_then(serde_json::Value::as_str).unwrap_or(&record.author);
@@ -282,8 +284,18 @@ pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, fro
         place: record.station.as_deref().map(|code| teller.station(code)).unwrap_or_default(),
         month: record.month.clone(),
         author: teller.person(by),
-        badges: badges(&record.state, record.changed_after_approval, record.conflicts.len(), words),
+        badges: marked(record, words),
     }
+}
+
+/// Its state, and what else is so of it.
+fn marked(record: &ProjectedRecord, words: &Words) -> Vec<Badge> {
+    let mut badges = badges(&record.state, record.changed_after_approval, record.conflicts.len(), words);
+    if record.is_resubmitted {
+        badges.push(Badge { class: "info", text: words.mark(Mark::Resubmitted).to_owned() });
+    }
+    badges.extend(hinted(record.flags, words));
+    badges
 }
 
 /// The first long text of the form that is answered; else its first text.

@@ -11,7 +11,7 @@ use qianmo_forms::Lang;
 use qianmo_protocol::ids::DocId;
 
 use super::{address, list, rendered};
-use crate::projection::{Filter, ListCursor, Order};
+use crate::projection::{Filter, ListCursor, Mark, Marks, Order};
 use crate::web::{Asked, Refusal, WebState};
 
 /// The parameter that says which list a record was opened from.
@@ -37,8 +37,9 @@ pub(super) struct Neighbours {
 }
 
 /// The filter of the inbox: without a choice, what is to be decided.
-fn in_order(filter: Filter) -> Filter {
-    let is_open = filter.state.is_none() && !filter.only_conflicts && !filter.only_changed;
+pub(super) fn in_order(filter: Filter) -> Filter {
+    // What was flagged, or written late, is looked for among what waits; a conflict or a change wherever it is.
+    let is_open = filter.state.is_none() && filter.marks.has_none(Marks::of(&[Mark::Conflict, Mark::Changed]));
     let state = if is_open { Some("pending".to_owned()) } else { filter.state };
     Filter { state, order: Order::Oldest, ..filter }
 }

@@ -12,9 +12,10 @@ use qianmo_protocol::review::{Provenance, ReviewKind, ReviewStatus};
 use qianmo_replica::replica::{RecordDetail, ReviewView};
 
 use super::desk::{Panel, Typed, path_word};
+use super::evidence::Beside;
 use super::queue::{Neighbours, Queue};
 use super::story::{self, Chapter, Edit};
-use super::{Badge, Chrome, Words, badges};
+use super::{Badge, Chrome, Words, badges, hinted};
 use crate::projection::{HIDDEN, Names, state_word};
 use crate::web::{Full, Refusal, Signed, Since, Teller, WebState, minute};
 
@@ -42,6 +43,8 @@ pub(super) struct RecordPage {
     story: Vec<Chapter>,
     /// What the person who is signed in can do.
     panel: Option<Panel>,
+    /// What they see beside it.
+    beside: Option<Beside>,
     /// What they just did, and to which record if to another.
     done: Option<(&'static str, Option<String>)>,
     /// The way through the inbox, when it was opened from there.
@@ -139,6 +142,7 @@ impl RecordPage {
             reviews: detail.reviews.iter().rev().map(|review| telling.review(review)).collect(),
             story: story::chapters(&teller, lang, full),
             panel: None,
+            beside: None,
             done: None,
             queue: None,
             from: from(queue),
@@ -165,6 +169,22 @@ impl RecordPage {
     pub(super) fn with_done(mut self, done: Option<&str>, last: Option<&str>) -> Self {
         self.done = self.chrome.done(done, last);
         self
+    }
+
+    /// With what stands beside it, for whoever can do something here.
+    pub(super) async fn beside(mut self, state: &WebState, full: &Full, names: &Names) -> Result<Self, Refusal> {
+        if self.panel.is_none() {
+            return Ok(self);
+        }
+        let (shared, id) = (state.clone(), self.doc);
+        let found = state.read(move |reader| reader.evidence(shared.mask().forms(), &id)).await?;
+        if let Some(evidence) = found {
+            let (root, lang) = (&full.detail.row.view.root, self.chrome.lang);
+            let teller = Teller::new(state.mask(), names, root.form.as_str(), root.form_version);
+            self.badges.extend(hinted(evidence.flags, self.chrome.words));
+            self.beside = Some(Beside::new(full, &evidence, &teller, lang));
+        }
+        Ok(self)
     }
 
     /// With the way through the list it was opened from.

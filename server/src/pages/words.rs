@@ -5,6 +5,7 @@ use qianmo_protocol::record::ConflictKind;
 use qianmo_protocol::review::{ReviewKind, Standing};
 
 use crate::password::WeakPassword;
+use crate::projection::Mark;
 
 /// The words of one language.
 #[derive(Debug)]
@@ -20,7 +21,6 @@ pub(super) struct Words {
     pub(super) all: &'static str,
     pub(super) changed: &'static str,
     pub(super) conflict: &'static str,
-    pub(super) with_conflict: &'static str,
     pub(super) station: &'static str,
     pub(super) month: &'static str,
     pub(super) form: &'static str,
@@ -111,6 +111,10 @@ pub(super) struct Words {
     pub(super) since_title: &'static str,
     pub(super) since_intro: &'static str,
     pub(super) inbox: &'static str,
+    pub(super) beside_title: &'static str,
+    pub(super) other_record: &'static str,
+    pub(super) north: &'static str,
+    pub(super) map_key: &'static str,
     pub(super) news_here: &'static str,
     pub(super) record_moved: &'static str,
     pub(super) to_inbox: &'static str,
@@ -138,7 +142,6 @@ const ZH: Words = Words {
     all: "全部",
     changed: "批后改动",
     conflict: "冲突",
-    with_conflict: "有冲突",
     station: "工作站",
     month: "月份",
     form: "表单",
@@ -229,6 +232,10 @@ const ZH: Words = Words {
     since_title: "上次审核之后的改动",
     since_intro: "与上次审核时的内容对比：",
     inbox: "待审",
+    beside_title: "佐证",
+    other_record: "另一条记录",
+    north: "北",
+    map_key: "方块是登记的服务对象，圆点是记录时的位置，上方为北。",
     news_here: "有新的记录，点这里显示",
     record_moved: "这条记录刚刚有改动，点这里查看；已写的意见请先复制",
     to_inbox: "待审列表",
@@ -256,7 +263,6 @@ const EN: Words = Words {
     all: "All",
     changed: "Changed after approval",
     conflict: "Conflicts",
-    with_conflict: "With conflicts",
     station: "Station",
     month: "Month",
     form: "Form",
@@ -347,6 +353,10 @@ const EN: Words = Words {
     since_title: "Changed since the last review",
     since_intro: "Compared with what was there at the last review:",
     inbox: "Inbox",
+    beside_title: "What to see beside it",
+    other_record: "The other record",
+    north: "N",
+    map_key: "Square: the registered target. Dot: where the record was made. North is above.",
     news_here: "There are new records: show them",
     record_moved: "This record was just changed: look at it, after copying the note you are writing",
     to_inbox: "Inbox",
@@ -374,6 +384,17 @@ impl Words {
         match self.lang {
             Lang::Zh => zh,
             Lang::En => en,
+        }
+    }
+
+    /// What a mark is called.
+    pub(super) const fn mark(&self, mark: Mark) -> &'static str {
+        match mark {
+            Mark::Changed => self.changed,
+            Mark::Conflict => self.choose("有冲突", "With conflicts"),
+            Mark::Flagged => self.choose("有提示", "With hints"),
+            Mark::Late => self.choose("补录", "Written late"),
+            Mark::Resubmitted => self.choose("已重新提交", "Handed in again"),
         }
     }
 

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use qianmo_protocol::ids::DocId;
 
+use super::marks::Marks;
 use super::query::{Filter, ListCursor, ListPage, Order, PAGE_MAX, Reader};
 use super::row::{self, COLUMNS};
 use super::tally::{self, Counts};
@@ -16,16 +17,11 @@ use super::{ProjectedRecord, ProjectionError};
 
 /// Every index names all that a filter asks, after what it sorts by.
 pub(super) const SCHEMA: &str = "
-CREATE INDEX record_newest ON record (gone, registry, created_at DESC, id DESC, state, station, month, form,
-    changed_after_approval, conflicts);
-CREATE INDEX record_station ON record (gone, station, created_at DESC, id DESC, registry, state, month, form,
-    changed_after_approval, conflicts);
-CREATE INDEX record_form ON record (gone, form, created_at DESC, id DESC, state, station, month,
-    changed_after_approval, conflicts);
-CREATE INDEX record_state ON record (gone, state, created_at DESC, id DESC, registry, station, month, form,
-    changed_after_approval, conflicts);
-CREATE INDEX record_brief ON record (number, gone, registry, created_at, id, state, station, month, form,
-    changed_after_approval, conflicts);
+CREATE INDEX record_newest ON record (gone, registry, created_at DESC, id DESC, state, station, month, form, marks);
+CREATE INDEX record_station ON record (gone, station, created_at DESC, id DESC, registry, state, month, form, marks);
+CREATE INDEX record_form ON record (gone, form, created_at DESC, id DESC, state, station, month, marks);
+CREATE INDEX record_state ON record (gone, state, created_at DESC, id DESC, registry, station, month, form, marks);
+CREATE INDEX record_brief ON record (number, gone, registry, created_at, id, state, station, month, form, marks);
 ";
 
 /// A page of a list, and how many records there are of each sort in its place.
@@ -78,7 +74,7 @@ const fn index_for(filter: &Filter) -> &'static str {
     }
 }
 
-/// What a filter asks of a record but for its text, with `?3` to `?6`. Only what is asked stands in it, so that an index can
+/// What a filter asks of a record but for its text, with `?3` to `?6`; the marks stand in it as numbers. Only what is asked stands in it, so that an index can
 /// serve it.
 fn asked(filter: &Filter, with_state: bool) -> String {
     let asked = [
@@ -87,11 +83,10 @@ fn asked(filter: &Filter, with_state: bool) -> String {
         (filter.form.is_some(), "form = ?5"),
         (filter.form.is_none(), "registry = 0"),
         (with_state && filter.state.is_some(), "state = ?6"),
-        (with_state && filter.only_conflicts, "conflicts > 0"),
-        (with_state && filter.only_changed, "changed_after_approval = 1"),
     ];
-    let conditions = asked.iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| *condition);
-    ["gone = 0"].into_iter().chain(conditions).collect::<Vec<_>>().join(" AND ")
+    let conditions = asked.iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| (*condition).to_owned());
+    let marks = filter.marks_asked().filter(|_| with_state);
+    ["gone = 0".to_owned()].into_iter().chain(conditions).chain(marks).collect::<Vec<_>>().join(" AND ")
 }
 
 /// Every parameter is named once, so that the same values fit whatever is asked.
@@ -126,8 +121,8 @@ fn searched(
     limit: usize,
 ) -> Result<(Counts, Chosen), rusqlite::Error> {
     let mut statement = connection.prepare_cached(&format!(
-        "WITH given AS (SELECT ?2, ?3, ?4, ?5, ?6) SELECT number, created_at, id, state, changed_after_approval, \
-         conflicts > 0 FROM search CROSS JOIN record INDEXED BY record_brief ON number = search.rowid \
+        "WITH given AS (SELECT ?2, ?3, ?4, ?5, ?6) SELECT number, created_at, id, state, marks \
+         FROM search CROSS JOIN record INDEXED BY record_brief ON number = search.rowid \
          WHERE search MATCH ?1 AND {}",
         asked(filter, false)
     ))?;
@@ -136,11 +131,11 @@ fn searched(
     let (mut counts, mut kept) = (Counts::default(), BinaryHeap::new());
     while let Some(row) = rows.next()? {
         let state = row.get_ref(3)?.as_str()?;
-        let (is_changed, is_conflict): (bool, bool) = (row.get(4)?, row.get(5)?);
-        counts.add(state, 1, u64::from(is_changed), u64::from(is_conflict));
+        let marks = Marks::from_bits(row.get(4)?);
+        counts.add(state, marks, 1);
         let is_asked = filter.state.as_ref().is_none_or(|asked| asked == state)
-            && (is_changed || !filter.only_changed)
-            && (is_conflict || !filter.only_conflicts);
+            && marks.has_all(filter.marks)
+            && marks.has_none(filter.without);
         let place: Place = (row.get(1)?, row.get(2)?);
         if is_asked && rank(place, filter.order) > rank((after.created_at, after.id.0), filter.order) {
             kept.push((rank(place, filter.order), place, row.get::<_, i64>(0)?));

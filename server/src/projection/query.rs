@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use qianmo_protocol::ids::{DocId, Epoch};
 
+use super::marks::Marks;
 use super::row::{self, COLUMNS};
 use super::words::Cutter;
 use super::{Position, ProjectedRecord, ProjectionError, open_reader};
@@ -33,10 +34,10 @@ pub struct Filter {
     pub state: Option<String>,
     /// With this in what can be searched: every word of it, as a word or as its characters one after another.
     pub text: Option<String>,
-    /// Only those with a conflict.
-    pub only_conflicts: bool,
-    /// Only those that were approved and changed since.
-    pub only_changed: bool,
+    /// Only those with all of these marks.
+    pub marks: Marks,
+    /// Only those with none of these.
+    pub without: Marks,
     /// Which come first.
     pub order: Order,
 }
@@ -58,6 +59,13 @@ impl Filter {
     /// The text in the search index's language.
     pub(super) fn matching(&self) -> Option<String> {
         self.text.as_deref().map(|text| Cutter.query(text).unwrap_or_else(|| NOTHING.to_owned()))
+    }
+
+    /// What it asks of a record's marks.
+    pub(super) fn marks_asked(&self) -> Option<String> {
+        let (with, without) = (self.marks.bits(), self.without.bits());
+        let is_asked = with != 0 || without != 0;
+        is_asked.then(|| format!("marks & {with} = {with} AND marks & {without} = 0"))
     }
 
     /// Whether a text can be searched for: there is a letter, a digit or a character in it, and it is not too long.
@@ -152,7 +160,7 @@ pub struct ListPage {
     pub next: Option<ListCursor>,
 }
 
-/// What a filter asks of a record, with `?3` to `?8` and `?10` of [`page`]. Only what is asked stands in it, so that an index
+/// What a filter asks of a record, with `?3` to `?6` and `?8` of [`page`]. Only what is asked stands in it, so that an index
 /// can serve it.
 fn matches(filter: &Filter) -> String {
     let asked = [
@@ -161,12 +169,10 @@ fn matches(filter: &Filter) -> String {
         (filter.form.is_some(), "form = ?5"),
         (filter.form.is_none(), "registry = 0"),
         (filter.state.is_some(), "state = ?6"),
-        (filter.only_conflicts, "?7 AND conflicts > 0"),
-        (filter.only_changed, "?8 AND changed_after_approval"),
-        (filter.text.is_some(), "number IN (SELECT rowid FROM search WHERE search MATCH ?10)"),
+        (filter.text.is_some(), "number IN (SELECT rowid FROM search WHERE search MATCH ?8)"),
     ];
-    let conditions = asked.iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| *condition);
-    ["gone = 0"].into_iter().chain(conditions).collect::<Vec<_>>().join(" AND ")
+    let conditions = asked.iter().filter(|(is_asked, _)| *is_asked).map(|(_, condition)| (*condition).to_owned());
+    ["gone = 0".to_owned()].into_iter().chain(conditions).chain(filter.marks_asked()).collect::<Vec<_>>().join(" AND ")
 }
 
 /// The model, open for reading.
@@ -231,7 +237,7 @@ impl Reader {
         let touched = i64::try_from(start.touched).unwrap_or(i64::MAX);
         let gone = if after.is_some() { "gone OR" } else { "" };
         let asked = matches(filter);
-        let rest = format!("(touched, id) > (?1, ?2) AND ({gone} ({asked})) ORDER BY touched, id LIMIT ?9");
+        let rest = format!("(touched, id) > (?1, ?2) AND ({gone} ({asked})) ORDER BY touched, id LIMIT ?7");
         let (records, has_more) = page(&connection, &rest, (touched, start.id), filter, limit)?;
         let next = records.last().map_or(start, |last| FeedCursor { epoch, touched: last.touched, id: last.id });
         Ok(Some(Feed { records, next, has_more }))
@@ -261,7 +267,7 @@ impl Reader {
     }
 }
 
-/// One page of records and whether there are more. `rest` uses `?1` and `?2` for the place and `?9` for the limit.
+/// One page of records and whether there are more. `rest` uses `?1` and `?2` for the place and `?7` for the limit.
 fn page(
     connection: &Connection,
     rest: &str,
@@ -271,7 +277,7 @@ fn page(
 ) -> Result<(Vec<ProjectedRecord>, bool), rusqlite::Error> {
     let limit = limit.clamp(1, PAGE_MAX);
     // Every parameter is named once, so that the same values fit whatever is asked.
-    let all = "WITH given AS (SELECT ?3, ?4, ?5, ?6, ?7, ?8, ?10)";
+    let all = "WITH given AS (SELECT ?3, ?4, ?5, ?6, ?8)";
     let mut statement = connection.prepare_cached(&format!("{all} SELECT {COLUMNS} FROM record WHERE {rest}"))?;
     let values = params![
         number,
@@ -280,8 +286,6 @@ fn page(
         filter.month,
         filter.form,
         filter.state,
-        filter.only_conflicts,
-        filter.only_changed,
         i64::try_from(limit + 1).unwrap_or(i64::MAX),
         filter.matching(),
     ];

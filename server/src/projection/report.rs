@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use qianmo_forms::indicators::{Aggregates, Facts, RecordContext, Tasks};
 use qianmo_forms::{Date, Decimal, Form, FormKind, FormSet, Scalar, Value as Answer, Values};
 
+use super::flags::FlagSet;
 use super::query::Reader;
 use super::{Filter, ProjectionError};
 
@@ -30,6 +31,8 @@ pub struct Report {
     pub approved: Aggregates,
     /// What the stations are to reach in that year.
     pub tasks: Tasks,
+    /// How many accepted records have each flag, by its name; flags that no record has are left out.
+    pub flags: BTreeMap<&'static str, u64>,
 }
 
 impl Report {
@@ -41,6 +44,7 @@ impl Report {
             "accepted_aggregates": self.accepted.to_json(),
             "approved_aggregates": self.approved.to_json(),
             "approved_task_completion": self.approved.completion_json(&self.tasks),
+            "flags": self.flags,
         })
     }
 }
@@ -51,6 +55,7 @@ struct Counted {
     version: u32,
     station: Option<String>,
     state: String,
+    flags: FlagSet,
     fields: Value,
     approved: Option<Value>,
 }
@@ -99,6 +104,7 @@ impl Reader {
     pub fn report(&self, forms: &FormSet, filter: &Filter, year: Option<i16>) -> Result<Report, ProjectionError> {
         let targets = self.target_codes(forms)?;
         let mut by_year: BTreeMap<Option<i16>, (Aggregates, Aggregates)> = BTreeMap::new();
+        let mut flags: BTreeMap<Option<i16>, BTreeMap<&'static str, u64>> = BTreeMap::new();
         self.each_counted(filter, |record| {
             let Some(form) = form_of(forms, &record.form, record.version) else { return };
             let Some(review) = counted_as(&record.state).filter(|_| form.kind() == FormKind::Record) else { return };
@@ -109,6 +115,9 @@ impl Reader {
             let approved =
                 (review == "approved").then(|| record.approved.as_ref().map_or_else(|| shown.clone(), facts));
             by_year.entry(year_of(shown.date)).or_default().0.add(&shown);
+            for flag in record.flags.iter() {
+                *flags.entry(year_of(shown.date)).or_default().entry(flag.name()).or_default() += 1;
+            }
             if let Some(approved) = approved {
                 by_year.entry(year_of(approved.date)).or_default().1.add(&approved);
             }
@@ -119,14 +128,14 @@ impl Reader {
             Some(year) => self.tasks(forms, filter, year)?,
             None => Tasks::default(),
         };
-        Ok(Report { year, accepted, approved, tasks })
+        Ok(Report { year, accepted, approved, tasks, flags: flags.remove(&year).unwrap_or_default() })
     }
 
     /// Calls back with every record that is not gone and fits, one at a time.
     fn each_counted(&self, filter: &Filter, mut visit: impl FnMut(Counted)) -> Result<(), ProjectionError> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(
-            "SELECT form, form_version, station, state, fields, approved FROM record WHERE gone = 0 AND state <> 'unreadable' \
+            "SELECT form, form_version, station, state, fields, approved, flags FROM record WHERE gone = 0 AND state <> 'unreadable' \
              AND (?1 IS NULL OR station = ?1) AND (?2 IS NULL OR month = ?2) AND (?3 IS NULL OR form = ?3)",
         )?;
         let mut rows = statement.query(params![filter.station, filter.month, filter.form])?;
@@ -137,6 +146,7 @@ impl Reader {
                 version: row.get(1)?,
                 station: row.get(2)?,
                 state: row.get(3)?,
+                flags: FlagSet::from_bits(row.get(6)?),
                 fields: json(row.get(4)?),
                 approved: row.get::<_, Option<String>>(5)?.map(json),
             });

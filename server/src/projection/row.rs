@@ -15,6 +15,8 @@ use qianmo_replica::replica::{RecordRow, Replica, ReplicaError};
 
 use super::ProjectionError;
 use super::about;
+use super::flags::{self, FlagSet, Rules, Touched, Whole};
+use super::marks::{Mark, Marks};
 use super::words::{self, Cutter};
 
 /// A field of a record that needs a person's decision.
@@ -55,6 +57,10 @@ pub struct ProjectedRecord {
     pub state: String,
     /// Approved, and changed since.
     pub changed_after_approval: bool,
+    /// It was returned, and handed in again.
+    pub is_resubmitted: bool,
+    /// What a reviewer should look at twice; it follows from other records too.
+    pub flags: FlagSet,
     /// The fields that need a person's decision.
     pub conflicts: Vec<RowConflict>,
     /// Its version: hexadecimal hashes.
@@ -175,6 +181,8 @@ impl ProjectedRecord {
             created_at: root.created_at.0,
             state: state_word(row.review.status).to_owned(),
             changed_after_approval: row.review.changed_after_approval,
+            is_resubmitted: row.review.is_resubmitted,
+            flags: FlagSet::default(),
             conflicts: row.conflicts.iter().map(RowConflict::of).collect(),
             heads: row.heads.iter().map(ToString::to_string).collect(),
             fields: cells_json(&row.view.fields),
@@ -195,7 +203,7 @@ impl ProjectedRecord {
         }
     }
 
-    fn gone(id: DocId, touched: u64) -> Self {
+    pub(super) fn gone(id: DocId, touched: u64) -> Self {
         Self {
             id,
             is_gone: true,
@@ -209,6 +217,8 @@ impl ProjectedRecord {
             created_at: 0,
             state: String::new(),
             changed_after_approval: false,
+            is_resubmitted: false,
+            flags: FlagSet::default(),
             conflicts: Vec::new(),
             heads: Vec::new(),
             fields: json!({}),
@@ -239,10 +249,11 @@ pub(super) enum Written {
 /// Writes what the replica says of a record now.
 pub(super) fn write(
     connection: &Connection,
-    forms: &FormSet,
+    rules: &Rules,
     replica: &Replica,
     id: &DocId,
     commit: u64,
+    touched: &mut Touched,
 ) -> Result<Written, ProjectionError> {
     let record = match ProjectedRecord::read(replica, id)? {
         Some(record) => record,
@@ -251,11 +262,23 @@ pub(super) fn write(
             None => ProjectedRecord::gone(*id, commit),
         },
     };
+    put(connection, rules, &record, touched)
+}
+
+/// Writes a record, and what follows from it but its flags.
+pub(super) fn put(
+    connection: &Connection,
+    rules: &Rules,
+    record: &ProjectedRecord,
+    touched: &mut Touched,
+) -> Result<Written, ProjectionError> {
+    let forms = &rules.forms;
     let form = forms.get_version(&record.form, record.form_version).or_else(|| forms.get(&record.form));
     let is_registry = form.is_some_and(|form| form.kind() == FormKind::Registry);
-    let number = upsert(connection, &record, is_registry)?;
-    index(connection, forms, number, &record)?;
-    about::write(connection, forms, number, &record)?;
+    let number = upsert(connection, record, is_registry)?;
+    index(connection, forms, number, record)?;
+    about::write(connection, forms, number, record)?;
+    flags::take_in(connection, forms, number, record, touched)?;
     Ok(if record.is_gone { Written::Gone } else { Written::Shown })
 }
 
@@ -263,12 +286,15 @@ pub(super) fn write(
 fn upsert(connection: &Connection, record: &ProjectedRecord, is_registry: bool) -> Result<i64, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO record (id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
-         state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum, approved, registry) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
+         state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum, approved, registry, resubmitted, marks) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
          ON CONFLICT (id) DO UPDATE SET gone = ?2, touched = ?3, logbook = ?4, station = ?5, month = ?6, form = ?7, \
          form_version = ?8, author = ?9, created_at = ?10, state = ?11, changed_after_approval = ?12, conflicts = ?13, \
-         conflict_list = ?14, heads = ?15, fields = ?16, repeats = ?17, checksum = ?18, approved = ?19, registry = ?20 RETURNING number",
+         conflict_list = ?14, heads = ?15, fields = ?16, repeats = ?17, checksum = ?18, approved = ?19, registry = ?20, \
+         resubmitted = ?21, marks = ?22 | (marks & ?23) RETURNING number",
     )?;
+    // The flags that stand go on until they are judged.
+    let unflagged = unflagged(record);
     let values = params![
         record.id.0,
         record.is_gone,
@@ -290,6 +316,9 @@ fn upsert(connection: &Connection, record: &ProjectedRecord, is_registry: bool) 
         checksum(record),
         record.approved.as_ref().map(ToString::to_string),
         is_registry,
+        record.is_resubmitted,
+        Marks::of_record(&unflagged).bits(),
+        Marks::of(&[Mark::Flagged, Mark::Late]).bits(),
     ];
     statement.query_row(values, |row| row.get(0))
 }
@@ -310,9 +339,13 @@ fn index(
     Ok(())
 }
 
-/// Over everything that is told of a record: SQLite itself does not notice a bit that turned in a text.
+fn unflagged(record: &ProjectedRecord) -> ProjectedRecord {
+    ProjectedRecord { flags: FlagSet::default(), ..record.clone() }
+}
+
+/// Over everything that a record itself says: SQLite does not notice a bit that turned in a text. Flags are judged anew.
 fn checksum(record: &ProjectedRecord) -> [u8; 16] {
-    let told = format!("{record:?}");
+    let told = format!("{:?}", unflagged(record));
     let digest: [u8; 32] = blake3::hash(told.as_bytes()).into();
     let (first, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
     *first
@@ -320,7 +353,8 @@ fn checksum(record: &ProjectedRecord) -> [u8; 16] {
 
 /// The columns of a record, in the order [`read`] takes them.
 pub(super) const COLUMNS: &str = "id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
-                                  state, changed_after_approval, conflict_list, heads, fields, repeats, approved";
+                                  state, changed_after_approval, conflict_list, heads, fields, repeats, approved, \
+                                  resubmitted, flags";
 
 pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite::Error> {
     let heads: String = row.get(13)?;
@@ -339,6 +373,8 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite:
         created_at: row.get(9)?,
         state: row.get(10)?,
         changed_after_approval: row.get(11)?,
+        is_resubmitted: row.get(17)?,
+        flags: FlagSet::from_bits(row.get(18)?),
         conflicts: serde_json::from_str(&conflicts).unwrap_or_default(),
         heads: heads.split_whitespace().map(ToOwned::to_owned).collect(),
         fields: json(row.get(14)?),
@@ -347,19 +383,26 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite:
     })
 }
 
-/// Whether every row is as it was written, and stands under whom it speaks of.
-pub(super) fn are_sound(connection: &Connection, forms: &FormSet) -> Result<bool, rusqlite::Error> {
+/// Whether every row is as it was written, stands under whom it speaks of, and has the flags it must have.
+pub(super) fn are_sound(connection: &Connection, rules: &Rules) -> Result<bool, rusqlite::Error> {
     let mut about = 0_u64;
-    let sql = format!("SELECT {COLUMNS}, conflicts, checksum, number FROM record");
+    let mut whole = Whole::with_directories(connection)?;
+    let sql = format!("SELECT {COLUMNS}, conflicts, checksum, marks, number FROM record");
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let record = read(row)?;
-        let count = usize::try_from(row.get::<_, i64>(17)?).ok();
-        if row.get::<_, [u8; 16]>(18)? != checksum(&record) || count != Some(record.conflicts.len()) {
+        let count = usize::try_from(row.get::<_, i64>("conflicts")?).ok();
+        let marks = Marks::from_bits(row.get("marks")?);
+        if row.get::<_, [u8; 16]>("checksum")? != checksum(&record)
+            || count != Some(record.conflicts.len())
+            || marks != Marks::of_record(&record)
+        {
             return Ok(false);
         }
-        about = about.wrapping_add(about::sum_of(forms, row.get(19)?, &record));
+        let number = row.get("number")?;
+        about = about.wrapping_add(about::sum_of(&rules.forms, number, &record));
+        whole.take(rules, number, &record);
     }
-    Ok(about == about::sum(connection)?)
+    Ok(about == about::sum(connection)? && whole.agrees(connection)?)
 }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, params};
 
 use super::ProjectionError;
+use super::marks::Marks;
 use super::query::{Filter, PAGE_MAX, Reader};
 
 /// The table, and what keeps it in step.
@@ -25,68 +26,69 @@ CREATE TABLE tally (
     month TEXT NOT NULL,
     form TEXT NOT NULL,
     state TEXT NOT NULL,
-    changed INTEGER NOT NULL,
-    conflict INTEGER NOT NULL,
+    marks INTEGER NOT NULL,
     records INTEGER NOT NULL,
-    PRIMARY KEY (registry, station, month, form, state, changed, conflict)
+    PRIMARY KEY (registry, station, month, form, state, marks)
 ) WITHOUT ROWID;
 CREATE TRIGGER tally_of_new AFTER INSERT ON record WHEN NEW.gone = 0 BEGIN
     INSERT INTO tally VALUES (NEW.registry, coalesce(NEW.station, ''), coalesce(NEW.month, ''), NEW.form, NEW.state,
-        NEW.changed_after_approval, NEW.conflicts > 0, 1)
+        NEW.marks, 1)
     ON CONFLICT DO UPDATE SET records = records + 1;
 END;
 CREATE TRIGGER tally_of_deleted AFTER DELETE ON record WHEN OLD.gone = 0 BEGIN
-    UPDATE tally SET records = records - 1 WHERE (registry, station, month, form, state, changed, conflict) =
+    UPDATE tally SET records = records - 1 WHERE (registry, station, month, form, state, marks) =
         (OLD.registry, coalesce(OLD.station, ''), coalesce(OLD.month, ''), OLD.form, OLD.state,
-        OLD.changed_after_approval, OLD.conflicts > 0);
-    DELETE FROM tally WHERE records = 0 AND (registry, station, month, form, state, changed, conflict) =
+        OLD.marks);
+    DELETE FROM tally WHERE records = 0 AND (registry, station, month, form, state, marks) =
         (OLD.registry, coalesce(OLD.station, ''), coalesce(OLD.month, ''), OLD.form, OLD.state,
-        OLD.changed_after_approval, OLD.conflicts > 0);
+        OLD.marks);
 END;
 CREATE TRIGGER tally_of_left AFTER UPDATE ON record WHEN OLD.gone = 0 BEGIN
-    UPDATE tally SET records = records - 1 WHERE (registry, station, month, form, state, changed, conflict) =
+    UPDATE tally SET records = records - 1 WHERE (registry, station, month, form, state, marks) =
         (OLD.registry, coalesce(OLD.station, ''), coalesce(OLD.month, ''), OLD.form, OLD.state,
-        OLD.changed_after_approval, OLD.conflicts > 0);
-    DELETE FROM tally WHERE records = 0 AND (registry, station, month, form, state, changed, conflict) =
+        OLD.marks);
+    DELETE FROM tally WHERE records = 0 AND (registry, station, month, form, state, marks) =
         (OLD.registry, coalesce(OLD.station, ''), coalesce(OLD.month, ''), OLD.form, OLD.state,
-        OLD.changed_after_approval, OLD.conflicts > 0);
+        OLD.marks);
 END;
 CREATE TRIGGER tally_of_come AFTER UPDATE ON record WHEN NEW.gone = 0 BEGIN
     INSERT INTO tally VALUES (NEW.registry, coalesce(NEW.station, ''), coalesce(NEW.month, ''), NEW.form, NEW.state,
-        NEW.changed_after_approval, NEW.conflicts > 0, 1)
+        NEW.marks, 1)
     ON CONFLICT DO UPDATE SET records = records + 1;
 END;
 ";
 
 /// What counting all records comes to, in the columns of the table.
-const COUNTED: &str = "SELECT registry, coalesce(station, ''), coalesce(month, ''), form, state, changed_after_approval, \
-                       conflicts > 0, count(*) FROM record WHERE gone = 0 GROUP BY 1, 2, 3, 4, 5, 6, 7";
+const COUNTED: &str = "SELECT registry, coalesce(station, ''), coalesce(month, ''), form, state, marks, \
+                       count(*) FROM record WHERE gone = 0 GROUP BY 1, 2, 3, 4, 5, 6";
 
-/// How many records there are of each sort.
+/// How many records there are of each sort: by the word of their review state and their marks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// All that are not gone.
-    pub records: u64,
-    /// By the word of their review state.
-    pub by_state: BTreeMap<String, u64>,
-    /// Approved, and changed since.
-    pub changed: u64,
-    /// With a conflict.
-    pub conflicts: u64,
-}
+pub struct Counts(BTreeMap<String, BTreeMap<Marks, u64>>);
 
 impl Counts {
     /// As many more records of one sort.
-    pub(super) fn add(&mut self, state: &str, records: u64, changed: u64, conflicts: u64) {
-        self.records += records;
-        self.changed += changed;
-        self.conflicts += conflicts;
-        match self.by_state.get_mut(state) {
-            Some(of_state) => *of_state += records,
-            None => {
-                self.by_state.insert(state.to_owned(), records);
-            }
+    pub fn add(&mut self, state: &str, marks: Marks, records: u64) {
+        if !self.0.contains_key(state) {
+            self.0.insert(state.to_owned(), BTreeMap::new());
         }
+        if let Some(of_state) = self.0.get_mut(state) {
+            *of_state.entry(marks).or_default() += records;
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.of(None, Marks::NONE)
+    }
+
+    /// Those in a state, where one is asked, that have all these marks.
+    #[must_use]
+    pub fn of(&self, state: Option<&str>, marks: Marks) -> u64 {
+        let states = self.0.iter().filter(|(word, _)| state.is_none_or(|asked| asked == word.as_str()));
+        let sorts = states.flat_map(|(_, sorts)| sorts).filter(|(have, _)| have.has_all(marks));
+        sorts.map(|(_, records)| records).sum()
     }
 }
 
@@ -104,16 +106,15 @@ pub struct Places {
 /// Counts over the stations, months and forms of a filter without a text.
 pub(super) fn counts(connection: &Connection, filter: &Filter) -> Result<Counts, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT state, sum(records), sum(records * changed), sum(records * conflict) FROM tally \
+        "SELECT state, marks, sum(records) FROM tally \
          WHERE (?1 IS NULL OR station = ?1) AND (?2 IS NULL OR month = ?2) AND (CASE WHEN ?3 IS NULL THEN registry = 0 \
-         ELSE form = ?3 END) GROUP BY state",
+         ELSE form = ?3 END) GROUP BY state, marks",
     )?;
     let mut rows = statement.query(params![filter.station, filter.month, filter.form])?;
     let mut counts = Counts::default();
     while let Some(row) = rows.next()? {
-        let number =
-            |at: usize| -> Result<u64, rusqlite::Error> { Ok(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0)) };
-        counts.add(&row.get::<_, String>(0)?, number(1)?, number(2)?, number(3)?);
+        let records = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+        counts.add(row.get_ref(0)?.as_str()?, Marks::from_bits(row.get(1)?), records);
     }
     Ok(counts)
 }

@@ -10,10 +10,11 @@ use qianmo_protocol::ids::Code;
 use qianmo_protocol::time::Month;
 
 use super::refusal::{Fault, Refusal};
-use crate::projection::{Filter, Order, PAGE_MAX, STATE_WORDS};
+use crate::projection::{Filter, Mark, Marks, Order, PAGE_MAX, STATE_WORDS};
 
-/// Parameters that choose records.
-pub(crate) const FILTERS: [&str; 7] = ["station", "month", "form", "state", "text", "conflicts", "changed"];
+/// Parameters that choose records of a list.
+const FILTERS: [&str; 10] =
+    ["station", "month", "form", "state", "text", "conflicts", "changed", "flagged", "late", "resubmitted"];
 
 /// What was asked, by parameter. A parameter with an empty value is as if it were not there: forms send such.
 #[derive(Debug, Default)]
@@ -60,8 +61,8 @@ impl Asked {
             form: self.checked("form", |text| Code::new(text).is_ok())?,
             state,
             text: self.checked("text", Filter::is_searchable)?,
-            only_conflicts: self.flag("conflicts")?,
-            only_changed: self.flag("changed")?,
+            marks: self.marks()?,
+            without: Marks::NONE,
             order: Order::Newest,
         })
     }
@@ -93,6 +94,14 @@ impl Asked {
             Some("en") => Ok(Lang::En),
             Some(_) => Err(Refusal::parameter(Fault::Value, "lang")),
         }
+    }
+
+    fn marks(&self) -> Result<Marks, Refusal> {
+        let mut marks = Marks::NONE;
+        for mark in Mark::ALL {
+            marks = marks.with(mark, self.flag(mark.word())?);
+        }
+        Ok(marks)
     }
 
     fn flag(&self, name: &'static str) -> Result<bool, Refusal> {
@@ -133,7 +142,8 @@ mod tests {
         .unwrap();
         assert_eq!(all.text.as_deref(), Some("梨小"));
         assert_eq!((all.station.as_deref(), all.month.as_deref()), (Some("ST01"), Some("2025-06")));
-        assert!(all.only_conflicts && !all.only_changed);
+        assert_eq!(all.marks, Marks::of(&[Mark::Conflict]));
+        assert_eq!(filter("flagged=true&late=true").unwrap().marks, Marks::of(&[Mark::Flagged, Mark::Late]));
         assert_eq!(filter("station=&state=").unwrap(), Filter::default());
         assert_eq!(filter("staton=ST01"), Err(Refusal::parameter(Fault::Unknown, "staton")));
         assert_eq!(filter("state=pending&state=approved"), Err(Refusal::parameter(Fault::Twice, "state")));

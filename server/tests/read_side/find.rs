@@ -11,7 +11,7 @@ use crate::office::{Office, file, visit};
 use crate::world::{Tablet, World, june, station};
 
 /// Lists an entry in a directory.
-fn enter(world: &mut World, tablet: &mut Tablet, form: &str, answers: &[(&str, &str)]) -> DocId {
+pub(crate) fn enter(world: &mut World, tablet: &mut Tablet, form: &str, answers: &[(&str, &str)]) -> DocId {
     let is_target = form == "target";
     let name = if is_target { LogbookName::StationDirectory(station()) } else { LogbookName::OrgDirectory };
     let origin = world.origin(tablet);

@@ -13,12 +13,12 @@ const COORDINATOR: &str = "C01";
 const TECHNICIAN: &str = "P01";
 
 /// The addresses of the records of a list, in order.
-fn rows(body: &str) -> Vec<String> {
+pub(crate) fn rows(body: &str) -> Vec<String> {
     let parts = body.split("href=\"/records/").skip(1);
     parts.map(|part| format!("/records/{}", part.split('"').next().unwrap().replace("&#38;", "&"))).collect()
 }
 
-fn id_of(address: &str) -> &str {
+pub(crate) fn id_of(address: &str) -> &str {
     address.trim_start_matches("/records/").split(['?', '&']).next().unwrap()
 }
 

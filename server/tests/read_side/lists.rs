@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use qianmo_server::projection::{Counts, Filter, Projection, Reader};
+use qianmo_forms::flags::Flag;
+use qianmo_server::projection::{Counts, Filter, FlagSet, Mark, Marks, Projection, Reader};
 
 use crate::office::forms;
 use crate::projection::{position, projector, random_work, shown};
@@ -16,10 +17,13 @@ fn assert_counted(reader: &Reader, what: &str) {
         let filter = Filter { month: month.clone(), ..Filter::default() };
         let mut counts = Counts::default();
         for record in records.values().filter(|record| month.is_none() || record.month == month) {
-            counts.records += 1;
-            *counts.by_state.entry(record.state.clone()).or_default() += 1;
-            counts.changed += u64::from(record.changed_after_approval);
-            counts.conflicts += u64::from(!record.conflicts.is_empty());
+            let marks = Marks::NONE
+                .with(Mark::Changed, record.changed_after_approval)
+                .with(Mark::Conflict, !record.conflicts.is_empty())
+                .with(Mark::Resubmitted, record.is_resubmitted)
+                .with(Mark::Flagged, record.flags != FlagSet::default())
+                .with(Mark::Late, record.flags.iter().any(|flag| flag == Flag::LateReport));
+            counts.add(&record.state, marks, 1);
         }
         assert_eq!(reader.counts(&filter).unwrap(), counts, "{what}, {month:?}");
     }

@@ -8,7 +8,7 @@ use qianmo_protocol::ids::{DocId, Epoch};
 use qianmo_protocol::review::ReviewKind;
 use qianmo_server::hub::RoundFollower as _;
 use qianmo_server::projection::{
-    FeedCursor, Filter, ListCursor, Mask, Personal, Position, ProjectedRecord, Projection, Projector, Reader,
+    FeedCursor, Filter, ListCursor, Marks, Mask, Personal, Position, ProjectedRecord, Projection, Projector, Reader,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -46,7 +46,7 @@ pub(crate) fn shown(reader: &Reader) -> BTreeMap<DocId, ProjectedRecord> {
 
 fn found(reader: &Reader, text: &str) -> Vec<DocId> {
     let filter = Filter { text: Some(text.to_owned()), ..Filter::default() };
-    let counted = reader.counts(&filter).unwrap().records;
+    let counted = reader.counts(&filter).unwrap().records();
     let page = reader.first(&filter, None, 100).unwrap().records;
     assert_eq!(u64::try_from(page.len()).unwrap(), counted);
     page.into_iter().map(|record| record.id).collect()
@@ -335,8 +335,11 @@ fn lists_filter_count_and_page_without_gaps_or_doubles() {
     let withdrawn = Filter { state: Some("withdrawn".to_owned()), ..Filter::default() };
     assert_eq!(reader.first(&withdrawn, None, 100).unwrap().records.len(), 1);
     let counts = reader.counts(&Filter::default()).unwrap();
-    assert_eq!((counts.records, counts.by_state["pending"], counts.by_state["withdrawn"]), (7, 6, 1));
-    assert_eq!(reader.counts(&july).unwrap().records, 3);
+    assert_eq!(
+        (counts.records(), counts.of(Some("pending"), Marks::NONE), counts.of(Some("withdrawn"), Marks::NONE)),
+        (7, 6, 1)
+    );
+    assert_eq!(reader.counts(&july).unwrap().records(), 3);
     let places = reader.places().unwrap();
     assert_eq!((places.stations, places.forms), (vec!["ST01".to_owned()], vec!["visit".to_owned()]));
     assert_eq!(places.months, ["2025-07", "2025-06"]);

@@ -17,7 +17,9 @@ use qianmo_protocol::ids::{Code, LogbookName};
 use qianmo_protocol::record::{RecordRoot, create};
 use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
 use qianmo_protocol::time::Month;
-use qianmo_server::projection::{Filter, ListCursor, Position, ProjectedRecord, Projection, Reader, STATE_WORDS};
+use qianmo_server::projection::{
+    Filter, ListCursor, Mark, Marks, Position, ProjectedRecord, Projection, Reader, STATE_WORDS,
+};
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha20Rng;
@@ -251,7 +253,7 @@ impl Asking<'_, '_> {
         self.ask("list: newest 50 of a form and state", |reader, rng| {
             Ok(reader.first(&of_form(rng), None, LIST)?.records.len())
         })?;
-        let conflicts = Filter { only_conflicts: true, ..Filter::default() };
+        let conflicts = Filter { marks: Marks::of(&[Mark::Conflict]), ..Filter::default() };
         self.ask("list: newest 50 with a conflict (there is none)", |reader, _| {
             Ok(reader.first(&conflicts, None, LIST)?.records.len())
         })?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::office::{Hub, Tablet};
 
-const FIGURES: [&str; 3] = ["accepted_aggregates", "approved_aggregates", "approved_task_completion"];
+const FIGURES: [&str; 4] = ["accepted_aggregates", "approved_aggregates", "approved_task_completion", "flags"];
 
 fn sample(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/bin/data/sample").join(name).display().to_string()

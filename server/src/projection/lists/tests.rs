@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::*;
 use crate::projection::words::Cutter;
-use crate::projection::{CURSOR_SCHEMA, create_records, tally};
+use crate::projection::{CURSOR_SCHEMA, Mark, create_records, tally};
 
 const STATIONS: [Option<&str>; 3] = [None, Some("ST01"), Some("ST02")];
 const MONTHS: [Option<&str>; 3] = [None, Some("2025-06"), Some("2025-07")];
@@ -27,13 +27,16 @@ struct Row {
     state: usize,
     is_changed: bool,
     conflicts: i64,
+    is_resubmitted: bool,
+    flags: i64,
     text: usize,
 }
 
 fn row() -> impl Strategy<Value = Row> {
     let sorts = (0..3_usize, 0..3_usize, 0..3_usize, 0..3_usize, 0..3_usize);
-    let parts = (0..24_u8, prop::bool::weighted(0.2), 0..6_i64, sorts, any::<bool>(), 0..3_i64);
-    parts.prop_map(|(id, is_gone, created_at, (station, month, form, state, text), is_changed, conflicts)| Row {
+    let marks = (any::<bool>(), 0..3_i64, any::<bool>(), prop::sample::select(vec![0_i64, 1, 8, 9]));
+    let parts = (0..24_u8, prop::bool::weighted(0.2), 0..6_i64, sorts, marks);
+    parts.prop_map(|(id, is_gone, created_at, (station, month, form, state, text), marks)| Row {
         id,
         is_gone,
         created_at,
@@ -41,8 +44,10 @@ fn row() -> impl Strategy<Value = Row> {
         month,
         form,
         state,
-        is_changed,
-        conflicts,
+        is_changed: marks.0,
+        conflicts: marks.1,
+        is_resubmitted: marks.2,
+        flags: marks.3,
         text,
     })
 }
@@ -51,15 +56,17 @@ fn filter() -> impl Strategy<Value = Filter> {
     let one =
         |of: &'static [&'static str]| prop::option::of(prop::sample::select(of)).prop_map(|one| one.map(String::from));
     let texts = one(&["梨小", "套袋", "梨小 套袋", "苹果"]);
-    let parts = (one(&["ST01", "ST02"]), one(&["2025-06"]), one(&FORMS), one(&STATES), texts, any::<[bool; 3]>());
-    parts.prop_map(|(station, month, form, state, text, [only_conflicts, only_changed, is_queue])| Filter {
+    let some = || prop::sample::subsequence(Mark::ALL.to_vec(), 0..=2).prop_map(|marks| Marks::of(&marks));
+    let marks = (some(), some(), any::<bool>());
+    let parts = (one(&["ST01", "ST02"]), one(&["2025-06"]), one(&FORMS), one(&STATES), texts, marks);
+    parts.prop_map(|(station, month, form, state, text, (marks, without, is_queue))| Filter {
         station,
         month,
         form,
         state,
         text,
-        only_conflicts,
-        only_changed,
+        marks,
+        without,
         order: if is_queue { Order::Oldest } else { Order::Newest },
     })
 }
@@ -69,9 +76,9 @@ const fn is_registry(row: &Row) -> bool {
 }
 
 fn write(connection: &Connection, row: &Row) {
-    let sql = "INSERT INTO record VALUES (NULL, ?1, ?2, 0, '', ?3, ?4, ?5, 1, ?6, 'P01', ?7, ?8, ?9, ?10, '[]', '', '{}', '{}', NULL, x'00') \
+    let sql = "INSERT INTO record VALUES (NULL, ?1, ?2, 0, '', ?3, ?4, ?5, 1, ?6, 'P01', ?7, ?8, ?9, ?10, '[]', '', '{}', '{}', NULL, x'00', ?11, ?12, ?13) \
          ON CONFLICT (id) DO UPDATE SET gone = ?2, station = ?3, month = ?4, form = ?5, registry = ?6, created_at = ?7, state = ?8, \
-         changed_after_approval = ?9, conflicts = ?10 RETURNING number";
+         changed_after_approval = ?9, conflicts = ?10, resubmitted = ?11, flags = ?12, marks = ?13 RETURNING number";
     let values = params![
         [row.id; 16],
         row.is_gone,
@@ -82,7 +89,10 @@ fn write(connection: &Connection, row: &Row) {
         row.created_at,
         STATES[row.state],
         row.is_changed,
-        row.conflicts
+        row.conflicts,
+        row.is_resubmitted,
+        row.flags,
+        marks(row).bits()
     ];
     let number: i64 = connection.query_row(sql, values, |row| row.get(0)).unwrap();
     connection.execute("DELETE FROM search WHERE rowid = ?1", [number]).unwrap();
@@ -102,17 +112,26 @@ fn is_in_place(filter: &Filter, row: &Row) -> bool {
         && filter.text.as_deref().is_none_or(has_words)
 }
 
+fn marks(row: &Row) -> Marks {
+    Marks::NONE
+        .with(Mark::Changed, row.is_changed)
+        .with(Mark::Conflict, row.conflicts > 0)
+        .with(Mark::Resubmitted, row.is_resubmitted)
+        .with(Mark::Flagged, row.flags != 0)
+        .with(Mark::Late, row.flags >= 8)
+}
+
 fn is_chosen(filter: &Filter, row: &Row) -> bool {
     is_in_place(filter, row)
         && filter.state.as_deref().is_none_or(|asked| STATES[row.state] == asked)
-        && (row.is_changed || !filter.only_changed)
-        && (row.conflicts > 0 || !filter.only_conflicts)
+        && marks(row).has_all(filter.marks)
+        && marks(row).has_none(filter.without)
 }
 
 fn counted(filter: &Filter, rows: &[Row]) -> Counts {
     let mut counts = Counts::default();
     for row in rows.iter().filter(|row| is_in_place(filter, row)) {
-        counts.add(STATES[row.state], 1, u64::from(row.is_changed), u64::from(row.conflicts > 0));
+        counts.add(STATES[row.state], marks(row), 1);
     }
     counts
 }
@@ -182,7 +201,7 @@ fn every_list_without_a_text_is_answered_from_one_index_alone() {
     let connection = Connection::open_in_memory().unwrap();
     create_records(&connection).unwrap();
     let some = || Some("x".to_owned());
-    for bits in 0..128_u32 {
+    for bits in 0..256_u32 {
         let is = |bit: u32| bits & (1 << bit) != 0;
         let filter = Filter {
             station: is(0).then(some).flatten(),
@@ -190,9 +209,9 @@ fn every_list_without_a_text_is_answered_from_one_index_alone() {
             form: is(2).then(some).flatten(),
             state: is(3).then(some).flatten(),
             text: None,
-            only_conflicts: is(4),
-            only_changed: is(5),
-            order: if is(6) { Order::Oldest } else { Order::Newest },
+            marks: Marks::NONE.with(Mark::Conflict, is(4)).with(Mark::Late, is(5)),
+            without: Marks::NONE.with(Mark::Flagged, is(6)),
+            order: if is(7) { Order::Oldest } else { Order::Newest },
         };
         let (index, asked) = (index_for(&filter), asked(&filter, true));
         let sql = first_sql(index, &asked, filter.order);
