@@ -45,6 +45,7 @@ mod quota;
 mod receipts;
 mod recover;
 mod release;
+mod sweep;
 mod thread;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -69,6 +70,7 @@ pub use erase::{CODE_ERASED_TARGET, ERASED_PER_PAGE, ErasureOrder, Kept};
 pub use found::{ClockCheck, Founding, HubOpenError, HubSecrets, HubSetup};
 pub use publish::{CODE_MONTH_AHEAD, CODE_TOO_MANY_FAILURES, CODE_TOO_MANY_LOGS, CODE_TOO_MANY_TIPS};
 pub use release::{HeldRow, HeldWhat, ReleaseError, ReleaseOrder, Released};
+pub use sweep::Plain;
 pub use thread::{Answers, Clock, HubHandle, HubStopped, HubThread, Outbound, Room, RoundFollower, SessionLink};
 
 /// How long a tablet that meets a stopping hub waits, in milliseconds.

@@ -31,6 +31,7 @@ mod nav;
 mod queue;
 mod record;
 mod story;
+mod sweep;
 mod words;
 
 use askama::Template;
@@ -62,6 +63,7 @@ pub(crate) fn routes() -> Router<WebState> {
         .route("/targets/{code}", get(find::target))
         .route("/people/{code}", get(find::person))
         .route("/inbox", get(queue::inbox))
+        .route("/inbox/approve", get(sweep::summary).post(sweep::approve))
         .route("/records/{id}", get(record_page))
         .route("/records/{id}/act", post(desk::act).get(back_to_record))
         .route("/records/{id}/settle", post(desk::settle).get(back_to_record))

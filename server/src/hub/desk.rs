@@ -145,6 +145,13 @@ impl HubCore {
     /// # Errors
     /// [`DeskError`].
     pub fn desk(&mut self, now: UnixMillis, act: &DeskAct) -> Result<DocId, DeskError> {
+        let id = self.enter(now, act)?;
+        self.send_own(now)?;
+        Ok(id)
+    }
+
+    /// The same, before it is durable.
+    pub(super) fn enter(&mut self, now: UnixMillis, act: &DeskAct) -> Result<DocId, DeskError> {
         let record = act.record;
         let (document, home) = self.open_record(record)?;
         if act.heads.is_empty() || !act.heads.iter().all(|head| document.contains(head)) {
@@ -166,7 +173,7 @@ impl HubCore {
         let what = if act.kind.is_decision() { Written::Decision } else { Written::OwnWord };
         self.seat(now, &act.person, &home, what)?;
         let (id, change) = self.event_of(now, act, shown, &home)?;
-        self.put(now, &home, id, change)?;
+        self.replica.write(&home, &[(id, change)], None)?;
         Ok(id)
     }
 
@@ -185,7 +192,8 @@ impl HubCore {
         self.seat(now, person, &home, Written::Record)?;
         let origin = self.origin(now, person);
         let change = resolve(&document, heads, &origin, &[Resolution { path: path.clone(), keep }])?;
-        self.put(now, &home, *record, change)
+        self.replica.write(&home, &[(*record, change)], None)?;
+        Ok(self.send_own(now)?)
     }
 
     fn open_record(&self, record: DocId) -> Result<(Document, LogbookName), DeskError> {
@@ -199,17 +207,6 @@ impl HubCore {
         let mut actor = [0; 16];
         self.rng.fill_bytes(&mut actor);
         Origin { actor: ActorId(actor), person: person.clone(), time: now }
-    }
-
-    fn put(
-        &mut self,
-        now: UnixMillis,
-        home: &LogbookName,
-        doc: DocId,
-        change: AuthoredChange,
-    ) -> Result<(), DeskError> {
-        self.replica.write(home, &[(doc, change)], None)?;
-        Ok(self.send_own(now)?)
     }
 
     fn event_of(

@@ -52,7 +52,7 @@ pub(super) fn routes() -> Router<WebState> {
         .route("/fleet/acts", get(acts::acts_page))
 }
 
-fn unreadable(error: &HubError) -> Refusal {
+pub(super) fn unreadable(error: &HubError) -> Refusal {
     tracing::error!(error = error as &dyn core::error::Error, "the devices could not be read or decided on");
     Refusal::Internal
 }

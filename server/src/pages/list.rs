@@ -10,6 +10,7 @@ use qianmo_protocol::change::Scalar;
 use qianmo_protocol::record::FieldPath;
 
 use super::queue::{Queue, in_order};
+use super::sweep::doubtful;
 use super::{Badge, Chrome, PAGE_RECORDS, Words, address, badges, hinted};
 use crate::projection::{
     Counts, Filter, ListCursor, Listed, Mark, Marks, Names, Order, Places, ProjectedRecord, QUERY_CHARS_MAX,
@@ -57,6 +58,8 @@ pub(super) struct ListView {
     action: &'static str,
     /// Whether this is the inbox.
     is_inbox: bool,
+    /// Where those that raise no question are approved together, and how many there are.
+    sweep: Option<(String, u64)>,
     /// What was just done, and to which record.
     done: Option<(&'static str, Option<String>)>,
     is_filtered: bool,
@@ -125,6 +128,7 @@ impl ListView {
             title: if is_inbox { words.inbox } else { words.records },
             action: place(&filter),
             is_inbox,
+            sweep: sweep(&filter, &counts, signed).map(|(link, count)| (address(&link, lang), count)),
             done: None,
             is_filtered: filter != Filter { order: filter.order, ..Filter::default() },
             first: after.map(|_| at(&filter, None)),
@@ -140,6 +144,13 @@ impl ListView {
         self.done = self.chrome.done(done, last);
         self
     }
+}
+
+/// From the inbox, for whoever decides, when there are several.
+fn sweep(filter: &Filter, counts: &Counts, signed: Option<&Signed>) -> Option<(String, u64)> {
+    let is_asked = filter.order == Order::Oldest && signed.is_some_and(Signed::may_review);
+    let count = counts.without("pending", doubtful());
+    (is_asked && count > 1).then(|| (super::sweep::link(filter), count))
 }
 
 /// How many records a filter chooses, from the counts of its place.

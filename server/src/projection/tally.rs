@@ -86,8 +86,18 @@ impl Counts {
     /// Those in a state, where one is asked, that have all these marks.
     #[must_use]
     pub fn of(&self, state: Option<&str>, marks: Marks) -> u64 {
+        self.count(state, |have| have.has_all(marks))
+    }
+
+    /// Those in a state that have none of these marks.
+    #[must_use]
+    pub fn without(&self, state: &str, marks: Marks) -> u64 {
+        self.count(Some(state), |have| have.has_none(marks))
+    }
+
+    fn count(&self, state: Option<&str>, is_asked: impl Fn(Marks) -> bool) -> u64 {
         let states = self.0.iter().filter(|(word, _)| state.is_none_or(|asked| asked == word.as_str()));
-        let sorts = states.flat_map(|(_, sorts)| sorts).filter(|(have, _)| have.has_all(marks));
+        let sorts = states.flat_map(|(_, sorts)| sorts).filter(|(have, _)| is_asked(**have));
         sorts.map(|(_, records)| records).sum()
     }
 }

@@ -3,15 +3,16 @@
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::control::Role as GrantRole;
 use qianmo_protocol::ids::DocId;
-use qianmo_protocol::review::ReviewKind;
+use qianmo_protocol::review::{ReviewKind, ReviewStatus};
 
 use crate::find::enter;
 use crate::inbox::{id_of, rows};
 use crate::office::{Office, file, visit};
-use crate::signed::{Browser, give_account};
+use crate::signed::{Browser, give_account, status};
 use crate::world::{Tablet, World, june};
 
 const COORDINATOR: &str = "C01";
+const TECHNICIAN: &str = "P01";
 const CLEAN: &str = "查看套袋情况，约八成。";
 
 /// A visit to the target, changed a little.
@@ -56,6 +57,7 @@ async fn office_with_hints(seed: u64) -> Hints {
     world.review(&mut tablet, again, ReviewKind::Submit);
     world.meet(&mut tablet);
     give_account(&mut world, COORDINATOR, false);
+    give_account(&mut world, TECHNICIAN, false);
     Hints { office: Office::open(world).await, clean, far, first, second, late, again }
 }
 
@@ -112,4 +114,80 @@ async fn record_says_what_to_look_at_twice_only_to_who_reviews_it() {
     assert!(!masked.contains("佐证") && !masked.contains("距服务对象"), "{masked}");
     let english = browser.get(&format!("/records/{}?lang=en", sample.late)).await.body;
     assert!(english.contains("Reported more than 7 days after") && !english.contains("佐证"), "{english}");
+}
+
+/// Every record that a summary would approve, as its form says it.
+fn ticked(page: &str) -> Vec<String> {
+    let boxes = page.split("<input type=\"checkbox\" name=\"record\" value=\"").skip(1);
+    boxes.map(|tag| tag.split('"').next().unwrap().to_owned()).collect()
+}
+
+async fn approve(browser: &mut Browser<'_>, chosen: &[String]) -> crate::office::Answer {
+    let csrf = browser.csrf.clone();
+    let mut fields = vec![("csrf", csrf.as_str())];
+    fields.extend(chosen.iter().map(|value| ("record", value.as_str())));
+    browser.post("/inbox/approve", &fields).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_without_hints_are_approved_together_after_a_summary_and_others_are_left() {
+    let sample = office_with_hints(513).await;
+    let mut browser = Browser::signed_in(&sample.office, COORDINATOR).await;
+    let inbox = browser.get("/inbox").await.body;
+    assert!(inbox.contains("href=\"/inbox/approve\">一次通过无提示的记录 <b>2</b>"), "{inbox}");
+    let page = browser.get("/inbox/approve").await.body;
+    let chosen = ticked(&page);
+    assert_eq!(chosen.len(), 2, "{page}");
+    assert!(page.contains("请逐条看： 4") && page.contains("走访巡田 <b>2</b>"), "{page}");
+    let done = approve(&mut browser, &chosen).await;
+    assert_eq!(
+        (done.status, done.header("location")),
+        (303, Some("/inbox?state=pending&done=approve_many")),
+        "{}",
+        done.body
+    );
+    let said = browser.get("/inbox?state=pending&done=approve_many").await.body;
+    assert!(said.contains("选中的记录已通过") && rows(&said).len() == 4 && !said.contains("一次通过"), "{said}");
+    for (record, wanted) in [(sample.clean, true), (sample.again, true), (sample.far, false), (sample.first, false)] {
+        let is_approved = status(&sample.office, record).await.0 == ReviewStatus::Approved;
+        assert_eq!(is_approved, wanted, "{record}");
+    }
+    // The same once more, as a reloaded page sends it: nothing is approved twice, and both are named.
+    let again = approve(&mut browser, &chosen).await;
+    assert!(again.status == 200 && again.body.matches("刚才有改动，或已被别人处理").count() == 2, "{}", again.body);
+    assert!(browser.get("/inbox/approve").await.body.contains("没有可以一次通过的记录"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn record_that_changed_after_the_summary_is_passed_over_and_named() {
+    let sample = office_with_hints(514).await;
+    let mut browser = Browser::signed_in(&sample.office, COORDINATOR).await;
+    let chosen = ticked(&browser.get("/inbox/approve").await.body);
+    let page = browser.get(&format!("/records/{}", sample.again)).await.body;
+    assert_eq!(browser.act(&sample.again, &page, "return", &[("note", "请补面积")]).await.status, 303);
+    let done = approve(&mut browser, &chosen).await;
+    assert!(done.status == 200 && done.body.contains(&format!("href=\"/records/{}\"", sample.again)), "{}", done.body);
+    assert!(done.body.contains("其余已通过： 1"), "{}", done.body);
+    assert_eq!(status(&sample.office, sample.clean).await.0, ReviewStatus::Approved);
+    assert_eq!(status(&sample.office, sample.again).await.0, ReviewStatus::Returned);
+    for wrong in ["", "nothing", "00 ff"] {
+        assert_eq!(approve(&mut browser, &[wrong.to_owned()]).await.status, 400, "{wrong}");
+    }
+    let many = vec![chosen[0].clone(); 51];
+    assert_eq!(approve(&mut browser, &many).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_decides_nothing_approves_nothing_together() {
+    let sample = office_with_hints(515).await;
+    let mut technician = Browser::signed_in(&sample.office, TECHNICIAN).await;
+    assert_eq!(technician.get("/inbox/approve").await.status, 403);
+    let mut coordinator = Browser::signed_in(&sample.office, COORDINATOR).await;
+    let chosen = ticked(&coordinator.get("/inbox/approve").await.body);
+    assert_eq!(approve(&mut technician, &chosen).await.status, 403);
+    coordinator.csrf = "x".to_owned();
+    assert_eq!(approve(&mut coordinator, &chosen).await.status, 403);
+    assert_eq!(status(&sample.office, sample.clean).await.0, ReviewStatus::Pending);
+    let nobody = sample.office.get("/inbox/approve?lang=en").await;
+    assert_eq!(nobody.header("location"), Some("/sign-in?next=%2Finbox%2Fapprove%3Flang%3Den&lang=en"));
 }

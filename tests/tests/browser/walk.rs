@@ -37,6 +37,7 @@ const SIGNED: [Page; 13] = [
     Page::new("account", "/account"),
     Page::new("inbox", "/inbox"),
     Page::new("inbox-changed", "/inbox?changed=true"),
+    Page::new("inbox-approve", "/inbox/approve"),
     Page::new("inbox-conflict", "/records/{conflict}?in=inbox&state=pending"),
     Page::new("signed-list", "/"),
     Page::new("signed-record", "/records/{record}"),
