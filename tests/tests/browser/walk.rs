@@ -33,7 +33,7 @@ const OPEN: [Page; 18] = [
 ];
 
 /// Pages for somebody who is signed in.
-const SIGNED: [Page; 13] = [
+const SIGNED: [Page; 14] = [
     Page::new("account", "/account"),
     Page::new("inbox", "/inbox"),
     Page::new("inbox-changed", "/inbox?changed=true"),
