@@ -3,7 +3,7 @@
 //! ```text
 //! GET /api/v1/records        records in the order of the log: a change feed       {records, next, cursor}
 //! GET /api/v1/records/{id}   one record: answers, conflicts, history, reviews
-//! GET /api/v1/stats          the figures of a year: all records, approved ones, annual tasks
+//! GET /api/v1/stats          the figures of a year: all records, approved ones, annual tasks, flags
 //! GET /api/v1/logbooks       what the hub holds, with digests
 //! GET /healthz               whether it works
 //! GET /metrics               counts

@@ -84,6 +84,7 @@ fn complaint_without_an_account_is_answered_and_the_answer_found_by_its_code() {
         look(&farmer, &Page::new("complaint-answered", ""), "zh-CN", TABLET, &mut faults).await;
         farmer.fill("code", "没有这个编号").await;
         farmer.click("查看").await;
+        farmer.sees("没有这个编号，请核对后再查").await;
         farmer.sees_not("下月起周六有人值班").await;
         for browser in [&farmer, &office] {
             assert_eq!(browser.run("return window.hacked ?? 0").await, json!(0));

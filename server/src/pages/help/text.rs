@@ -18,8 +18,8 @@ pub(super) const DAY: Part = Part {
         (
             ("看新的", "Look at what is new"),
             (
-                "打开“记录”，点“待审”。最早的先看，别让人等。",
-                "Open Records and choose To review. Begin with the oldest, so that nobody waits long.",
+                "打开“待审”。等得最久的排在最前，别让人等。有提示、补录、已重新提交的，可以单独挑出来看。",
+                "Open the inbox. What has waited longest comes first, so that nobody waits long. Choose what has hints, was written late or was handed in again.",
             ),
         ),
         (
@@ -34,6 +34,13 @@ pub(super) const DAY: Part = Part {
             (
                 "内容清楚、可信就通过。通过只对您看到的这一版有效，以后再改会标出“批后改动”。",
                 "If it is clear and credible, approve it. That holds for the version you saw; a later edit is marked as changed after approval.",
+            ),
+        ),
+        (
+            ("一次通过", "Approve together"),
+            (
+                "没有提示和冲突的，可以在“待审”里一次通过：先看汇总，抽几条打开看，再按按钮。刚被改动的会留下。",
+                "What has neither hints nor conflicts can be approved together in the inbox: look over the summary, open a few, then press the button. What was just changed is left.",
             ),
         ),
         (
