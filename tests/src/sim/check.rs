@@ -199,6 +199,14 @@ impl World<'_> {
         Replica::open(Box::new(image.disk), Box::new(MemoryIndex::default()), identity, &mut rng).unwrap().0
     }
 
+    /// The hub is what an older backup held. What only newer ones had is promised to nobody until a tablet is told of it
+    /// again: whoever chose the older one may lose it now, with a tablet's old image, or when that backup is restored again.
+    pub(super) fn forget_what_newer_backups_promised(&mut self) {
+        let Some(core) = &self.office.core else { return };
+        let changes = &self.model.changes;
+        self.model.told_backed_up.retain(|hash| holds(core.replica(), &changes[hash].doc, hash));
+    }
+
     /// A machine was put back: what nobody holds any more is lost for good, and it must be allowed to be.
     pub(super) fn note_lost(&mut self, by: LostBy) {
         let mut held: BTreeSet<ChangeHash> = BTreeSet::new();

@@ -329,6 +329,9 @@ impl World<'_> {
         }
         let wait = draw.random_range(MINUTE..12 * HOUR);
         self.after(wait, Event::Confirm);
+        if chosen != last {
+            self.forget_what_newer_backups_promised();
+        }
         self.note_lost(if chosen == last { LostBy::NewestBackup } else { LostBy::OlderBackup });
     }
 
