@@ -412,7 +412,7 @@ impl World<'_> {
         let meant = Meant { number, puts, ..Meant::default() };
         match outcome {
             Some(Ok(record)) => self.learn(seat, doc_of(record), &Known::default(), &meant),
-            Some(Err(error)) => self.failed(seat, None, number, &error),
+            Some(Err(error)) => self.failed(seat, None, &meant, &error),
             None => {}
         }
     }

@@ -30,6 +30,12 @@ pub(super) struct Meant {
     pub(super) resolves: BTreeMap<String, (String, BTreeSet<ChangeHash>)>,
 }
 
+impl Meant {
+    fn words(&self) -> BTreeSet<String> {
+        self.puts.values().chain(self.resolves.values().map(|(word, _)| word)).cloned().collect()
+    }
+}
+
 impl World<'_> {
     pub(super) fn known(&self, seat: usize, doc: DocId) -> Known {
         let Some(core) = &self.seats[seat].core else { return Known::default() };
@@ -51,17 +57,17 @@ impl World<'_> {
         let before = self.known(seat, doc);
         match self.on_tablet(seat, work) {
             Some(Ok(())) => self.learn(seat, doc, &before, &meant),
-            Some(Err(error)) => self.failed(seat, Some(doc), meant.number, &error),
+            Some(Err(error)) => self.failed(seat, Some(doc), &meant, &error),
             None => {}
         }
     }
 
-    pub(super) fn failed(&mut self, seat: usize, doc: Option<DocId>, number: usize, error: &WriteError) {
-        self.tell(|| format!("  seat {seat} could not write w{number}: {error:?}"));
+    pub(super) fn failed(&mut self, seat: usize, doc: Option<DocId>, meant: &Meant, error: &WriteError) {
+        self.tell(|| format!("  seat {seat} could not write w{}: {error:?}", meant.number));
         match error {
             WriteError::Store(_) => {
                 let device = self.seats[seat].device();
-                self.model.attempts.push(Attempt { device, doc, number });
+                self.model.attempts.push(Attempt { device, doc, words: meant.words() });
                 self.start_again_later(seat);
             }
             WriteError::NotAllowed { .. } => self.coverage.mark("write not allowed"),
@@ -78,7 +84,7 @@ impl World<'_> {
         if self.seats[seat].core.is_none() {
             // Confirmed, and then the power went: it is looked for when the store opens again.
             self.seats[seat].promised.push(number);
-            self.model.attempts.push(Attempt { device, doc: Some(doc), number });
+            self.model.attempts.push(Attempt { device, doc: Some(doc), words: meant.words() });
             return;
         }
         let after = self.known(seat, doc);
@@ -129,10 +135,9 @@ impl World<'_> {
             let words: BTreeSet<&String> = puts.values().collect();
             let devices = self.devices_of_author(author.as_ref());
             let attempt = self.model.attempts.iter().find(|attempt| {
-                let word = format!("w{}", attempt.number);
                 devices.contains(&attempt.device)
                     && attempt.doc.is_none_or(|attempted| attempted == doc)
-                    && (words.contains(&word) || words.iter().any(|word| *word == "same") || puts.is_empty())
+                    && (puts.is_empty() || words.iter().any(|word| *word == "same" || attempt.words.contains(*word)))
             });
             let Some(attempt) = attempt else {
                 if self.model.hostile.contains(&change.hash()) {

@@ -49,8 +49,8 @@ pub struct Attempt {
     pub device: DeviceId,
     /// Of which record; a new one otherwise.
     pub doc: Option<DocId>,
-    /// The number of the act; its words end in it.
-    pub number: usize,
+    /// The values it was to put: words of its own, or the old one that a conflict was to be settled by.
+    pub words: BTreeSet<String>,
 }
 
 /// Everything that people did.
