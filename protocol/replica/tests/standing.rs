@@ -134,6 +134,112 @@ fn work_beyond_a_limit_of_its_log_is_held_with_the_code_of_the_limit() {
     assert_eq!(tablet_a.replica.delivery(&visit).unwrap(), Delivery::Held { code: CODE_LIMITED });
 }
 
+/// The tablet's store, copied to another machine.
+fn copy_of(world: &mut World, tablet: &Tablet) -> Tablet {
+    let disk = tablet.disk.crash(CrashMode::DropUnsynced, &mut world.rng);
+    let (replica, _) = open(&disk, tablet.identity(world), &mut world.rng);
+    Tablet {
+        key: tablet.key.clone(),
+        disk,
+        replica,
+        person: tablet.person.clone(),
+        selection: tablet.selection.clone(),
+        live: tablet.live.clone(),
+        epoch: tablet.epoch,
+    }
+}
+
+/// The hub limits the log of the last of these packs to that one and those before it.
+fn limit_to(world: &mut World, packs: &[Pack]) {
+    let last = packs.last().unwrap();
+    let tips = BTreeSet::from([last.hash(&world.org)]);
+    let scope = QuarantineScope::LogBeyondTips { logbook: june().id(&world.org), log: last.header.log, tips };
+    world.decide(Decision::Quarantine { scope, code: CODE_LIMITED });
+}
+
+fn hear_decisions(world: &World, tablet: &mut Tablet) {
+    let entries = world.hub.replica.control().iter().map(|(_, entry)| entry.clone()).collect();
+    tablet.replica.adopt(entries).unwrap();
+    tablet.replica.sync().unwrap();
+}
+
+/// Packs come one by one, as from another tablet.
+fn hear_packs(tablet: &mut Tablet, packs: Vec<Pack>) {
+    for pack in packs {
+        tablet.replica.take_packs(vec![pack]).unwrap();
+        tablet.replica.sync().unwrap();
+        tablet.replica.judge().unwrap();
+        tablet.replica.sync().unwrap();
+    }
+}
+
+/// Every pack that carries this waits for a receipt, and the hub, which has it, gives one.
+fn assert_awaited(world: &mut World, tablet: &mut Tablet, doc: &DocId, pack: &Pack) {
+    assert_eq!(tablet.replica.delivery(doc).unwrap(), Delivery::Waiting);
+    assert!(tablet.replica.unreceipted().unwrap().contains(&(june(), pack.hash(&world.org))));
+    assert!(world.meet(tablet).finished);
+    assert_eq!(tablet.replica.delivery(doc).unwrap(), Delivery::Acknowledged);
+    assert!(tablet.replica.unreceipted().unwrap().is_empty());
+    assert_same_states(&[&world.hub.replica, &tablet.replica]);
+}
+
+#[test]
+fn copys_pack_that_came_before_the_tip_its_log_is_limited_to_gets_its_receipt() {
+    let mut world = World::new(47);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let mut copy = copy_of(&mut world, &tablet_a);
+    let visit = tablet_a.file(&mut world, "副本还没见过的");
+    packs_of(&mut world, &mut tablet_a);
+    tablet_a.file(&mut world, "留下的分支的末端");
+    let packs = packs_of(&mut world, &mut tablet_a);
+    assert_eq!(packs.len(), 2);
+    world.meet(&mut tablet_a);
+    limit_to(&mut world, &packs);
+    hear_decisions(&world, &mut copy);
+    hear_packs(&mut copy, packs.clone());
+    assert_awaited(&mut world, &mut copy, &visit, &packs[0]);
+}
+
+#[test]
+fn own_pack_that_seemed_beyond_a_limit_until_a_copys_tip_came_gets_its_receipt() {
+    let mut world = World::new(48);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let visit = tablet_a.file(&mut world, "复制之前写的");
+    packs_of(&mut world, &mut tablet_a);
+    let mut copy = copy_of(&mut world, &tablet_a);
+    copy.file(&mut world, "副本接着写的");
+    let packs = packs_of(&mut world, &mut copy);
+    assert_eq!(packs.len(), 2);
+    world.meet(&mut copy);
+    limit_to(&mut world, &packs);
+    hear_decisions(&world, &mut tablet_a);
+    assert_eq!(tablet_a.replica.outbox().unwrap().unsealed, 1, "it is to be packed again");
+    hear_packs(&mut tablet_a, packs.clone());
+    assert_eq!(tablet_a.replica.outbox().unwrap().unsealed, 0);
+    assert_awaited(&mut world, &mut tablet_a, &visit, &packs[0]);
+}
+
+#[test]
+fn own_pack_beyond_a_limit_that_is_ended_gets_its_receipt() {
+    let mut world = World::new(49);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let visit = tablet_a.file(&mut world, "复制之前写的");
+    let packs = packs_of(&mut world, &mut tablet_a);
+    let mut copy = copy_of(&mut world, &tablet_a);
+    world.meet(&mut copy);
+    let scope = QuarantineScope::LogBeyondTips {
+        logbook: june().id(&world.org),
+        log: packs[0].header.log,
+        tips: BTreeSet::new(),
+    };
+    world.decide(Decision::Quarantine { scope, code: CODE_LIMITED });
+    hear_decisions(&world, &mut tablet_a);
+    let ends = world.hub.replica.control().position().unwrap();
+    world.decide(Decision::Release { ends });
+    hear_decisions(&world, &mut tablet_a);
+    assert_awaited(&mut world, &mut tablet_a, &visit, &packs[0]);
+}
+
 /// A store with these verdicts behind what it holds, as a program that judged otherwise would have written them.
 fn with_verdicts(world: &mut World, replica: &Replica, verdicts: &[VerdictFrame]) -> MemoryDisk {
     let disk = MemoryDisk::new();

@@ -17,7 +17,7 @@ use qianmo_protocol::vector::Tip;
 use qianmo_protocol::wire::Wire;
 
 use super::shelf::BEACON_KEY;
-use super::{Delivery, Notice, Payload, Replica, ReplicaError, Role};
+use super::{Notice, Payload, Replica, ReplicaError, Role};
 use crate::frames::{DraftFrame, Finding, LocalFrame, MetaFrame, PackFrame, PackOrigin, VerdictFrame};
 use crate::overlay::decode;
 use crate::pack_log::FramePointer;
@@ -136,27 +136,9 @@ impl Replica {
                 self.show_pack(pointer, &name, &hash, &row, &[])?;
             }
             PackOrigin::Foreign => {
-                if header.log.device == self.device && self.identity.role == Role::Tablet {
-                    self.await_receipt_of_copy(pointer, &row, &name, &hash)?;
-                }
+                self.await_receipt(&name, &hash)?;
                 self.enqueue(NamedPack { logbook: name, pack: hash }, &row)?;
             }
-        }
-        Ok(())
-    }
-
-    /// What another copy of this store wrote is this device's work too: only a receipt says that the hub has it. Where none is
-    /// here, the hub is asked for one, as for any pack of ours.
-    fn await_receipt_of_copy(
-        &mut self,
-        pointer: &FramePointer,
-        row: &PackRow,
-        name: &LogbookName,
-        pack: &PackHash,
-    ) -> Result<(), ReplicaError> {
-        if self.pack_delivery(pack)? == Delivery::Waiting && !self.is_excluded(name, &row.log, pack)? {
-            let named = NamedPack { logbook: name.clone(), pack: *pack };
-            self.index.put(rows::unreceipted(pointer.commit.0), &named);
         }
         Ok(())
     }
@@ -231,16 +213,16 @@ impl Replica {
             self.index.put_raw(rows::carrier(&entry.hash(), hash), carrier.to_be_bytes().to_vec());
             docs.insert(entry.doc());
         }
-        docs.extend(self.documents_before_a_limit(name, hash, row)?);
+        docs.extend(self.count_before_a_limit(name, hash, row)?);
         for doc in docs {
             self.refresh_document(&doc, name, pointer.commit.0)?;
         }
         Ok(())
     }
 
-    /// Documents of the packs before this one in a log that a limit names. Until the pack that the limit lists was here, they
-    /// were taken for beyond it (A12). At most as many packs as a limit lets stay.
-    fn documents_before_a_limit(
+    /// Counts the packs before this one in a log that a limit names, and answers their documents. Until the pack that the
+    /// limit lists was here, they were taken for beyond it (A12). At most as many packs as a limit lets stay.
+    fn count_before_a_limit(
         &mut self,
         name: &LogbookName,
         hash: &PackHash,
@@ -255,6 +237,7 @@ impl Replica {
         let mut prev = row.prev;
         while let Some(before) = self.index.get::<PackRow>(&rows::pack(&id, &prev))? {
             docs.extend(self.entries_of(name, &prev)?.iter().map(Entry::doc));
+            self.await_receipt(name, &prev)?;
             prev = before.prev;
         }
         Ok(docs)

@@ -245,6 +245,22 @@ impl Replica {
         Ok(())
     }
 
+    /// An own pack that counts, since it came from another copy of this store or is beyond no limit any more, waits for a
+    /// receipt: only that says that the hub has it. Where none is here, the hub is asked for one.
+    pub(super) fn await_receipt(&mut self, name: &LogbookName, pack: &PackHash) -> Result<(), ReplicaError> {
+        let is_own = self.identity.role == Role::Tablet && self.index.has(&rows::own_pack(pack))?;
+        if !is_own || self.pack_delivery(pack)? != Delivery::Waiting {
+            return Ok(());
+        }
+        let Some(row) = self.index.get::<PackRow>(&rows::pack(&name.id(&self.org), pack))? else { return Ok(()) };
+        if !self.is_excluded(name, &row.log, pack)? {
+            self.index.delete(rows::due(pack));
+            let named = NamedPack { logbook: name.clone(), pack: *pack };
+            self.index.put(rows::unreceipted(row.pointer.commit.0), &named);
+        }
+        Ok(())
+    }
+
     /// No further pack goes into this log, if it is our own present one.
     pub(super) fn end_incarnation(&mut self, name: &LogbookName, log: &LogId) -> Result<(), ReplicaError> {
         let key = rows::meta(&super::packs::incarnation_key(name));

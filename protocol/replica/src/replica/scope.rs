@@ -24,6 +24,7 @@ impl Replica {
                 for name in names {
                     if self.index.has(&rows::pack(&name.id(&self.org), pack))? {
                         self.recompute_tips_of(&name)?;
+                        self.await_receipt(&name, pack)?;
                         self.refresh_documents_in(&name, &BTreeSet::from([*pack]), commit)?;
                     }
                 }
@@ -35,6 +36,8 @@ impl Replica {
                 let Some(name) = name else { return Ok(()) };
                 self.recompute_tips_of(&name)?;
                 let beyond = self.packs_beyond(logbook, log, tips)?;
+                // They count again when the limit has ended.
+                beyond.iter().try_for_each(|pack| self.await_receipt(&name, pack))?;
                 self.refresh_documents_in(&name, &beyond, commit)
             }
         }
