@@ -480,7 +480,8 @@ impl World<'_> {
         let edits: Vec<FieldEdit> =
             meant.puts.iter().map(|(field, word)| FieldEdit::set(field, word.as_str())).collect();
         // Writing what stands there already is no change.
-        let shown = self.shown_at(seat, doc, &heads);
+        let left: Vec<ChangeHash> = self.left_of(&meant.base, &self.known(seat, doc).changes).into_iter().collect();
+        let shown = self.shown_at(seat, doc, &left);
         meant.puts.retain(|field, word| shown.get(field) != Some(word));
         let version = version_of(&heads);
         self.write(seat, doc, meant, |tablet| tablet.edit(record_of(doc), &version, &edits));

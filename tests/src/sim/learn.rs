@@ -93,16 +93,17 @@ impl World<'_> {
         if fresh.len() > 1 {
             self.problem(format!("I2: one write made {} changes", fresh.len()));
         }
+        let left = self.left_of(&meant.base, &before.changes);
         for hash in &fresh {
             self.check_authored_at(seat, doc, &meant.base, hash);
             let is_root = DocId::from_root(hash) == doc;
-            let base = if is_root { BTreeSet::new() } else { meant.base.clone() };
+            let base = if is_root { BTreeSet::new() } else { left.clone() };
             let (puts, resolves) = (meant.puts.clone(), meant.resolves.clone());
             let made = Made { doc, device, base, puts, resolves, has_met_a_hub };
             self.model.changes.insert(*hash, made);
             self.seats[seat].expected.insert(*hash);
         }
-        let mut heads = meant.base.clone();
+        let mut heads = left;
         if let Some(hash) = fresh.first() {
             let history = self.model.history(hash);
             heads.retain(|head| !history.contains(head));
@@ -117,6 +118,26 @@ impl World<'_> {
             self.seats[seat].expected_events.insert(view.id);
         }
         self.seats[seat].looked.remove(&doc);
+    }
+
+    /// What is left of a version when only these changes of the record count: its heads, or the nearest ones before those that
+    /// are held. What is written at a version goes on from that (`protocol.md` B), so it has not seen what is held, and differs
+    /// from it when that is released.
+    pub(super) fn left_of(
+        &self,
+        version: &BTreeSet<ChangeHash>,
+        counted: &BTreeSet<ChangeHash>,
+    ) -> BTreeSet<ChangeHash> {
+        let mut left = BTreeSet::new();
+        let mut todo: Vec<ChangeHash> = version.iter().copied().collect();
+        while let Some(head) = todo.pop() {
+            if counted.contains(&head) {
+                left.insert(head);
+            } else {
+                todo.extend(self.model.changes.get(&head).into_iter().flat_map(|made| made.base.iter().copied()));
+            }
+        }
+        left
     }
 
     /// Changes and events of a record that the model does not know: writes without a confirmation that lasted.
