@@ -211,8 +211,9 @@ impl HubCore {
             }
             let Some(pack) = self.replica.pack(name, hash) else { continue };
             for entry in pack.open().unwrap_or_default() {
-                let record = self.replica.record_of(&entry.doc()).ok().flatten();
-                if record.is_some_and(|record| fold.is_root_released(&record, CODE_MONTH_AHEAD)) {
+                // After a restore an edit may come before its record's first change: then nothing says yet what it is of.
+                let record = self.replica.record_of(&entry.doc()).ok().flatten().unwrap_or(entry.doc());
+                if fold.is_root_released(&record, CODE_MONTH_AHEAD) {
                     continue;
                 }
                 held.push(HeldChange {

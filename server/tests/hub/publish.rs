@@ -213,6 +213,30 @@ fn what_is_written_on_a_released_record_of_a_month_far_ahead_passes_and_other_re
 }
 
 #[test]
+fn edit_of_a_released_record_of_a_month_far_ahead_passes_a_restored_hub_before_the_record_comes() {
+    let mut world = World::new(18);
+    let mut tablet_a = world.enrol("P01", GrantRole::Technician);
+    let mut tablet_b = world.enrol("P02", GrantRole::Technician);
+    let backup = world.image();
+    let far = world.file_in(&mut tablet_a, &month(9), "太远");
+    world.meet(&mut tablet_a);
+    let now = world.now();
+    world.core.release(now, &ReleaseOrder::Code(CODE_MONTH_AHEAD)).unwrap();
+    world.meet(&mut tablet_b);
+    world.edit(&mut tablet_b, far, "content", "更正");
+    world.meet(&mut tablet_b);
+
+    world.restore_from(backup);
+    for tablet in [&mut tablet_b, &mut tablet_a] {
+        world.meet(tablet);
+        world.meet(tablet);
+    }
+    assert_eq!(world.core.held().unwrap(), []);
+    let detail = world.core.replica().record(&far).unwrap().unwrap();
+    assert!(detail.held.is_empty() && detail.history.len() == 2, "{:?}", detail.held);
+}
+
+#[test]
 fn quarantine_lost_in_a_crash_is_published_at_the_next_start() {
     let mut world = World::new(15);
     let mut tablet_a = world.enrol("P01", GrantRole::Technician);
