@@ -14,7 +14,8 @@
 //! network   connections: loss, delay, partitions   machines  disks, indexes, power cuts
 //! hostile   devices and programs that misbehave    model     what the merged records must be, without Automerge
 //! check     the checkers; audit: those that read    coverage  which fault hit which state
-//!           every frame, decision and right
+//!           every frame, decision and right;
+//!           excuse: why a change may be missing
 //! shrink    the smallest plan that still fails         bugs      known bugs put back, to test the checkers
 //! ```
 //!
@@ -32,6 +33,7 @@ pub mod audit;
 pub mod bugs;
 pub mod check;
 pub mod coverage;
+mod excuse;
 pub mod field;
 pub mod hostile;
 pub mod learn;

@@ -10,7 +10,7 @@ use qianmo_client_core::Delivery;
 use qianmo_client_core::simulation::{Answered, Tablet, record_of};
 use qianmo_protocol::change::RawChange;
 use qianmo_protocol::digest::StateDigest;
-use qianmo_protocol::ids::{ChangeHash, DocId, LogbookName};
+use qianmo_protocol::ids::{ChangeHash, DeviceId, DocId, LogbookName};
 use qianmo_protocol::limits::TIPS_PER_LOG_MAX;
 use qianmo_protocol::record::Document;
 use qianmo_protocol::review::{ReviewKind, ReviewStatus, Standing};
@@ -472,7 +472,9 @@ impl World<'_> {
             let history = self.model.history(&hash);
             let depends_on_absent = history.iter().any(|base| !shown.contains(base));
             let is_lost = self.model.lost.contains(&hash);
-            let is_ahead = is_there && !made.has_met_a_hub && self.is_far_ahead(replica, &doc);
+            let is_ahead = is_there
+                && (!made.has_met_a_hub && self.is_far_ahead(replica, &doc)
+                    || self.is_ahead_of_the_clock(replica, &doc, |change| *change == hash));
             let is_crowded = is_there && self.has_too_many_copies(&made.device);
             let is_excused = is_bound || is_lost || depends_on_absent || is_ahead || is_crowded;
             if is_lost && !is_there {
@@ -501,7 +503,7 @@ impl World<'_> {
     }
 
     /// Of a device that goes on in more places than a log may have tips, the hub holds what goes beyond them (A12).
-    fn has_too_many_copies(&self, device: &qianmo_protocol::ids::DeviceId) -> bool {
+    fn has_too_many_copies(&self, device: &DeviceId) -> bool {
         self.copied.get(device).is_some_and(|copies| copies + 1 > TIPS_PER_LOG_MAX)
     }
 
@@ -512,7 +514,7 @@ impl World<'_> {
             .is_some_and(|made| self.model.revoked.contains(&made.device) || self.has_cut_person(&made.device))
     }
 
-    fn has_cut_person(&self, device: &qianmo_protocol::ids::DeviceId) -> bool {
+    fn has_cut_person(&self, device: &DeviceId) -> bool {
         let person = self.seats.iter().find(|seat| seat.device() == *device).map(|seat| seat.person.to_string());
         person.is_some_and(|person| self.model.cut_persons.contains(&person))
     }
@@ -562,6 +564,7 @@ impl World<'_> {
                 || self.model.lost_events.contains(id)
                 || replica.control().fold().is_document_purged(id)
                 || self.is_far_ahead(replica, &doc)
+                || self.is_ahead_of_the_clock(replica, &doc, |change| DocId::from_root(change) == *id)
                 || self.has_too_many_copies(&event.device);
             if !admitted.contains(id) && !is_excused {
                 let text = format!("I12: the {:?} {id} of {doc} does not count, and nothing excuses it", event.kind);

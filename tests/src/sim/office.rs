@@ -32,6 +32,9 @@ pub const STATION: &str = "ST01";
 /// The station of a few.
 pub const OTHER_STATION: &str = "ST02";
 
+/// Most days that the hub's clock is off.
+pub(super) const HUB_CLOCK_DAYS_MAX: i64 = 15;
+
 /// A backup of the hub's store.
 #[derive(Debug, Clone)]
 pub struct Backup {
@@ -391,7 +394,10 @@ impl World<'_> {
             }
             Fault::Backup => self.backup(),
             Fault::Restore => self.restore(draw),
-            Fault::ClockHub => self.office.clock_offset = draw.random_range(-15..=15) * i64::try_from(DAY).unwrap(),
+            Fault::ClockHub => {
+                let days = draw.random_range(-HUB_CLOCK_DAYS_MAX..=HUB_CLOCK_DAYS_MAX);
+                self.office.clock_offset = days * i64::try_from(DAY).unwrap();
+            }
             Fault::Purge => self.purge(draw),
             Fault::Enrol => {
                 if self.seats.len() < self.plan.tablets + 4 {
