@@ -476,9 +476,12 @@ impl World<'_> {
                 && (!made.has_met_a_hub && self.is_far_ahead(replica, &doc)
                     || self.is_ahead_of_the_clock(replica, &doc, |change| *change == hash));
             let is_crowded = is_there && self.has_too_many_copies(&made.device);
-            let is_excused = is_bound || is_lost || depends_on_absent || is_ahead || is_crowded;
+            let is_stranded = !is_there && self.is_stranded(replica, &made.device, |one| holds(one, &doc, &hash), &doc);
+            let is_excused = is_bound || is_lost || depends_on_absent || is_ahead || is_crowded || is_stranded;
             if is_lost && !is_there {
                 self.coverage.mark("change gone with its only machine");
+            } else if is_stranded {
+                self.coverage.mark("change only where nobody may read it");
             } else if is_there && is_bound {
                 self.coverage.mark("change held for rights");
             } else if !is_excused {
@@ -565,6 +568,7 @@ impl World<'_> {
                 || replica.control().fold().is_document_purged(id)
                 || self.is_far_ahead(replica, &doc)
                 || self.is_ahead_of_the_clock(replica, &doc, |change| DocId::from_root(change) == *id)
+                || self.is_stranded(replica, &event.device, |one| one.home_of(id).ok().flatten().is_some(), &doc)
                 || self.has_too_many_copies(&event.device);
             if !admitted.contains(id) && !is_excused {
                 let text = format!("I12: the {:?} {id} of {doc} does not count, and nothing excuses it", event.kind);
