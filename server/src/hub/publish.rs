@@ -212,7 +212,7 @@ impl HubCore {
             let Some(pack) = self.replica.pack(name, hash) else { continue };
             for entry in pack.open().unwrap_or_default() {
                 // After a restore an edit may come before its record's first change: then nothing says yet what it is of.
-                let record = self.replica.record_of(&entry.doc()).ok().flatten().unwrap_or(entry.doc());
+                let record = self.replica.record_of(&entry.doc()).ok().flatten().unwrap_or_else(|| entry.doc());
                 if fold.is_root_released(&record, CODE_MONTH_AHEAD) {
                     continue;
                 }
