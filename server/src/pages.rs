@@ -184,9 +184,14 @@ const fn say(lang: Lang, zh: &'static str, en: &'static str) -> &'static str {
 fn address(here: &str, lang: Lang) -> String {
     match lang {
         Lang::Zh => here.to_owned(),
-        Lang::En if here.contains('?') => format!("{here}&lang=en"),
-        Lang::En => format!("{here}?lang=en"),
+        Lang::En => with(here, "lang=en"),
     }
+}
+
+/// An address with one more parameter.
+fn with(here: &str, parameter: &str) -> String {
+    let joint = if here.contains('?') { '&' } else { '?' };
+    format!("{here}{joint}{parameter}")
 }
 
 /// A review state, or another mark, as a page shows it.

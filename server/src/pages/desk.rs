@@ -20,7 +20,7 @@ use super::form::Fields;
 use super::queue::{FROM, Queue};
 use super::record::RecordPage;
 use super::words::Words;
-use super::{address, record_address};
+use super::{address, record_address, with};
 use crate::hub::{DeskAct, DeskError, DeskKind, DeskSettling};
 use crate::web::{Asked, Full, Refusal, Signed, Teller, WebState};
 
@@ -221,7 +221,7 @@ pub(super) async fn settle(
 /// The record's page once more, still in its queue.
 fn stay(queue: Option<&Queue>, record: DocId, done: &str, lang: Lang) -> String {
     match queue {
-        Some(queue) => address(&format!("{}&done={done}", queue.at(&record)), lang),
+        Some(queue) => address(&with(&queue.at(&record), &format!("done={done}")), lang),
         None => record_address(&record, Some(done), lang),
     }
 }

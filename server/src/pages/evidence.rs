@@ -106,11 +106,7 @@ fn map(evidence: &Evidence, accuracy: Option<f64>, lang: Lang) -> Option<Map> {
         x: units(middle + east * per_metre),
         y: units(middle - north * per_metre),
         blur: accuracy.map(|metres| metres * per_metre).filter(|blur| (4.0..=middle).contains(blur)).map(units),
-        scale: if scale < 1_000.0 {
-            format!("{scale:.0} {}", say(lang, "米", "m"))
-        } else {
-            format!("{:.0} {}", scale / 1_000.0, say(lang, "公里", "km"))
-        },
+        scale: distance(scale, lang).replace(".0 ", " "),
         scale_end: units(12.0 + scale * per_metre),
     })
 }
@@ -151,7 +147,12 @@ impl Beside {
             },
         };
         let exact = accuracy.filter(|_| evidence.position.is_some());
-        let exact = exact.map(|metres| format!("（±{}）", distance(metres.max(10.0), lang))).unwrap_or_default();
+        let exact = exact.map(|metres| distance(metres.max(10.0), lang));
+        let exact = exact.map(|metres| match lang {
+            Lang::Zh => format!("（±{metres}）"),
+            Lang::En => format!(" (±{metres})"),
+        });
+        let exact = exact.unwrap_or_default();
         facts.push((say(lang, "位置", "Position"), format!("{place}{exact}")));
         if let Some(photos) = answer("photo_count") {
             facts.push((say(lang, "照片", "Photos"), photos));

@@ -10,9 +10,9 @@ use axum::response::Response;
 use qianmo_forms::Lang;
 use qianmo_protocol::ids::DocId;
 
-use super::{address, list, rendered};
+use super::{address, list, rendered, with};
 use crate::projection::{Filter, ListCursor, Mark, Marks, Order};
-use crate::web::{Asked, Refusal, WebState};
+use crate::web::{Asked, Refusal, Signed, WebState};
 
 /// The parameter that says which list a record was opened from.
 pub(super) const FROM: &str = "in";
@@ -42,6 +42,12 @@ pub(super) fn in_order(filter: Filter) -> Filter {
     let is_open = filter.state.is_none() && filter.marks.has_none(Marks::of(&[Mark::Conflict, Mark::Changed]));
     let state = if is_open { Some("pending".to_owned()) } else { filter.state };
     Filter { state, order: Order::Oldest, ..filter }
+}
+
+/// Whoever looks after one station need not choose it.
+pub(super) fn at_home(filter: Filter, signed: &Signed) -> Filter {
+    let own = || signed.only_station().map(ToString::to_string);
+    Filter { station: filter.station.or_else(own), ..filter }
 }
 
 impl Queue {
@@ -90,12 +96,8 @@ impl Queue {
         let said = format!("done={done}&{LAST}={id}");
         Ok(match after.or(before) {
             // Without a place of its own, the browser keeps the form's, and the next record opens in its middle.
-            Some(next) => format!("{}#main", address(&format!("{}&{said}", self.at(&next)), lang)),
-            None => {
-                let list = list::link(&self.filter, None);
-                let joint = if list.contains('?') { '&' } else { '?' };
-                address(&format!("{list}{joint}{said}"), lang)
-            }
+            Some(next) => format!("{}#main", address(&with(&self.at(&next), &said), lang)),
+            None => address(&with(&list::link(&self.filter, None), &said), lang),
         })
     }
 }
@@ -105,11 +107,7 @@ pub(super) async fn inbox(State(state): State<WebState>, headers: HeaderMap, uri
     let asked = Asked::read(&uri, &["cursor", "lang", "done", LAST])?;
     let lang = asked.lang()?;
     let signed = state.visitor(&headers).await?;
-    let mut filter = in_order(asked.filter()?);
-    if asked.text("station").is_none() {
-        // Whoever looks after one station need not choose it.
-        filter.station = signed.only_station().map(ToString::to_string);
-    }
+    let filter = in_order(at_home(asked.filter()?, &signed));
     let after = asked.cursor(ListCursor::decode)?;
     let found = list::Found::read(&state, &filter, after).await?;
     let view = list::ListView::new(&state, lang, filter, after, found, Some(&signed));

@@ -16,9 +16,9 @@ use qianmo_protocol::ids::DocId;
 use super::desk::station_of;
 use super::form::Fields;
 use super::list::{self, Row};
-use super::queue::{Queue, in_order};
-use super::{Chrome, address, go_on, rendered};
-use crate::hub::DeskError;
+use super::queue::{Queue, at_home, in_order};
+use super::{Chrome, address, go_on, rendered, with};
+use crate::hub::{DeskError, HubError};
 use crate::projection::{Filter, Mark, Marks};
 use crate::web::{Asked, Fault, Refusal, Signed, WebState};
 
@@ -56,6 +56,11 @@ struct SweepPage {
     approved: usize,
 }
 
+fn unreadable(error: &HubError) -> Refusal {
+    tracing::error!(error = error as &dyn core::error::Error, "records could not be read or approved");
+    Refusal::Internal
+}
+
 /// The filter of the inbox, without what is doubtful.
 fn plain(filter: Filter) -> Filter {
     Filter { state: Some("pending".to_owned()), marks: Marks::NONE, without: doubtful(), ..in_order(filter) }
@@ -75,15 +80,12 @@ async fn made(
     approved: usize,
 ) -> Result<SweepPage, Refusal> {
     let lang = asked.lang()?;
-    let mut filter = plain(asked.filter()?);
-    if filter.station.is_none() {
-        filter.station = signed.only_station().map(ToString::to_string);
-    }
+    let filter = plain(at_home(asked.filter()?, signed));
     let (wanted, names) = (filter.clone(), state.names().await?);
     let listed = state.read(move |reader| reader.list(&wanted, None, SWEEP_MAX)).await?;
     let ids: Vec<DocId> = listed.page.records.iter().map(|record| record.id).collect();
     let standing = state.ask(move |core| ids.iter().map(|id| core.plain(id)).collect::<Result<Vec<_>, _>>()).await?;
-    let standing = standing.map_err(|error| super::fleet::unreadable(&error))?;
+    let standing = standing.map_err(|error| unreadable(&error))?;
     let from = Queue::query_of(&Filter { without: Marks::NONE, ..filter.clone() });
     let mut choices = Vec::new();
     for (record, plain) in listed.page.records.iter().zip(standing) {
@@ -150,11 +152,10 @@ pub(super) async fn approve(
         chosen.iter().map(|value| read(value).ok_or_else(wrong)).collect::<Result<_, _>>()?;
     let (count, person) = (chosen.len(), signed.person().clone());
     let done = state.tell(move |core, now| core.approve_plain(now, &person, &chosen)).await?;
-    let not_done = done.map_err(|error| super::fleet::unreadable(&error))?;
+    let not_done = done.map_err(|error| unreadable(&error))?;
     if not_done.is_empty() && count > 0 {
         let back = list::link(&in_order(asked.filter()?), None);
-        let joint = if back.contains('?') { '&' } else { '?' };
-        return go_on(&address(&format!("{back}{joint}done=approve_many"), lang), None);
+        return go_on(&address(&with(&back, "done=approve_many"), lang), None);
     }
     let words = super::Words::of(lang);
     let why = |error: &DeskError| match error {
