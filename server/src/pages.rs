@@ -14,7 +14,8 @@
 //! fleet    the tablets, and acts on them codes    why something is held, in words
 //! help     what everything means       complaints  complaints and suggestions
 //! form     fields that were sent        nav      the links of every page
-//! find     one box, and timelines
+//! find     one box, and timelines            evidence     what stands beside a record
+//! sweep    many approved at once             numbers      whole numbers of persons, shown when asked for
 //! ```
 
 mod account;
@@ -28,6 +29,7 @@ mod form;
 mod help;
 mod list;
 mod nav;
+mod numbers;
 mod queue;
 mod record;
 mod story;
@@ -46,7 +48,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use qianmo_forms::{Lang, ReferenceKind};
 use qianmo_protocol::ids::{DeviceId, DocId};
 
-use crate::projection::{FlagSet, ListCursor, Mark, Names, UNREADABLE, state_label};
+use crate::projection::{FlagSet, ListCursor, Mark, Names, Sight, UNREADABLE, state_label};
 use crate::web::{Asked, Refusal, Signed, WebState};
 pub(crate) use account::{account_address, go_on, sign_in_address};
 use words::Words;
@@ -67,6 +69,7 @@ pub(crate) fn routes() -> Router<WebState> {
         .route("/records/{id}", get(record_page))
         .route("/records/{id}/act", post(desk::act).get(back_to_record))
         .route("/records/{id}/settle", post(desk::settle).get(back_to_record))
+        .route("/records/{id}/numbers", post(numbers::show).get(back_to_record))
         .merge(fleet::routes())
         .merge(complaints::routes())
         .merge(help::routes())
@@ -90,6 +93,8 @@ struct Chrome {
     sign_in: String,
     /// This page without a language.
     here: String,
+    /// What of personal data is told.
+    privacy: &'static str,
     /// The links above.
     bar: Vec<nav::Link>,
     /// The links below.
@@ -118,6 +123,7 @@ impl Chrome {
             signed: None,
             sign_in: address(&format!("/sign-in?next={}", utf8_percent_encode(here, NON_ALPHANUMERIC)), lang),
             here: here.to_owned(),
+            privacy: Words::of(lang).masked_note,
             bar: Self::bar(here, lang, None),
             foot: Self::foot(here, lang),
         }
@@ -128,7 +134,9 @@ impl Chrome {
         let code = signed.person().as_str();
         let name = names.of(ReferenceKind::Person, code).unwrap_or(code).to_owned();
         let bar = Self::bar(&self.here, self.lang, Some(signed));
-        Self { signed: Some(Who { name, csrf: signed.csrf(), must_change: signed.must_change() }), bar, ..self }
+        let privacy =
+            if signed.sight() == Sight::Nobody { self.words.masked_note } else { self.words.named_note };
+        Self { privacy, signed: Some(Who { name, csrf: signed.csrf(), must_change: signed.must_change() }), bar, ..self }
     }
 
     fn or(self, signed: Option<&Signed>, names: &Names) -> Self {
@@ -146,6 +154,11 @@ impl Chrome {
     /// An address under a record's page.
     fn at_record(&self, id: &str, under: &str, query: &str) -> String {
         address(&format!("/records/{id}{under}{query}"), self.lang)
+    }
+
+    /// A record's page, ready to say something of one of its answers.
+    fn about(&self, id: &str, query: &str, path: &str) -> String {
+        self.at_record(id, "", &with(query, &format!("about={}", utf8_percent_encode(path, NON_ALPHANUMERIC))))
     }
 
     /// What was just done, with a link to the record when the page is another's.
@@ -304,14 +317,12 @@ async fn record_page(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let asked = Asked::read(&uri, &["lang", "done", queue::FROM, queue::LAST])?;
+    let asked = Asked::read(&uri, &["lang", "done", "about", queue::FROM, queue::LAST])?;
     let (lang, queue) = (asked.lang()?, queue::Queue::of(&asked)?);
     let (full, names) = (state.full_with_since(&id).await?, state.names().await?);
-    let mut page = record::RecordPage::new(&state, &names, lang, &full, queue.as_ref());
-    if let Some(signed) = state.signed(&headers).await? {
-        page = page.of(&state, &signed, &full, &names, &desk::Typed::default());
-        page = page.with_done(asked.text("done"), asked.text(queue::LAST));
-        page = page.in_queue(&state, queue.as_ref()).await?.beside(&state, &full, &names).await?;
-    }
-    rendered(&page)
+    let signed = state.signed(&headers).await?;
+    let source = record::Source::new(&state, &names, signed.as_ref(), lang, &full).from(queue.as_ref());
+    let page = record::RecordPage::new(&source, &desk::Typed::about(asked.text("about")));
+    let page = if signed.is_some() { page.with_done(asked.text("done"), asked.text(queue::LAST)) } else { page };
+    rendered(&page.whole(&source).await?)
 }

@@ -67,7 +67,7 @@ pub use flags::FlagSet;
 pub use lists::Listed;
 pub use marks::{Mark, Marks};
 pub(crate) use mask::HIDDEN;
-pub use mask::{Mask, Personal};
+pub use mask::{Mask, Personal, Sight};
 pub use names::Names;
 pub use query::{Feed, FeedCursor, Filter, ListCursor, ListPage, Order, PAGE_MAX, Reader};
 pub use report::Report;

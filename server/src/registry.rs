@@ -29,6 +29,7 @@ mod about;
 mod account;
 mod complaint;
 mod device;
+mod disclosure;
 mod enrol;
 mod ticket;
 
@@ -48,6 +49,7 @@ pub use complaint::{
     Complaint, ComplaintAnswer, ComplaintError, ComplaintKind, ENTRIES_MAX, PER_DAY_MAX, PER_HOUR_MAX, TEXT_CHARS_MAX,
 };
 pub use device::{DeviceRow, DeviceStanding, RegistryError};
+pub use disclosure::{DISCLOSURES_PER_PAGE, Disclosure};
 pub use enrol::Enrolled;
 pub use ticket::{IssueError, TICKET_HOURS_MAX, TicketGrant, TicketNote, TicketOrder};
 

@@ -62,7 +62,7 @@ pub(crate) use asked::Asked;
 pub(crate) use refusal::{Fault, Refusal, Said};
 pub(crate) use signed::{NotChanged, NotIn, Signed, from_our_own_page};
 pub(crate) use since::Since;
-pub(crate) use teller::Teller;
+pub(crate) use teller::{Teller, View};
 
 /// Most requests at work at a time.
 const REQUESTS_MAX: usize = 64;
@@ -90,7 +90,7 @@ struct Shared {
     reader: Mutex<Option<Arc<Reader>>>,
     /// What codes were called at a commit.
     names: Mutex<Option<(u64, Arc<Names>)>>,
-    mask: Mask,
+    masks: Masks,
     organisation: String,
     metrics: Metrics,
     requests: Semaphore,
@@ -99,6 +99,21 @@ struct Shared {
     door: signed::Door,
     live: live::Live,
     reach: OnceLock<Reach>,
+}
+
+/// How much of personal data is told.
+#[derive(Debug)]
+struct Masks {
+    masked: Mask,
+    named: Mask,
+    shown: Mask,
+}
+
+impl Masks {
+    fn new(forms: &Arc<FormSet>) -> Self {
+        let mask = |personal| Mask::new(personal, Arc::clone(forms));
+        Self { masked: mask(Personal::Masked), named: mask(Personal::Named), shown: mask(Personal::Shown) }
+    }
 }
 
 /// How tablets reach this hub, and how the hub ends their connections.
@@ -142,7 +157,7 @@ impl WebState {
             projection: folder.projection(),
             reader: Mutex::new(None),
             names: Mutex::new(None),
-            mask: Mask::new(Personal::Masked, forms),
+            masks: Masks::new(&forms),
             organisation: organisation.to_owned(),
             metrics,
             requests: Semaphore::new(REQUESTS_MAX),
@@ -174,8 +189,9 @@ impl WebState {
         }
     }
 
+    /// What everybody is told.
     pub(crate) fn mask(&self) -> &Mask {
-        &self.shared.mask
+        &self.shared.masks.masked
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -216,7 +232,7 @@ impl WebState {
             if let Some((_, names)) = known(&state.shared.names.lock().unwrap_or_else(PoisonError::into_inner)) {
                 return Ok(names);
             }
-            let names = Arc::new(reader.names(state.mask())?);
+            let names = Arc::new(reader.names(state.mask(), &state.shared.masks.named)?);
             *state.shared.names.lock().unwrap_or_else(PoisonError::into_inner) = Some((touched, Arc::clone(&names)));
             Ok(names)
         })

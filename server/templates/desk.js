@@ -36,6 +36,18 @@ function writeReturn() {
   }
 }
 
+// To say something of an answer, the page need not be fetched again: what was typed stays.
+document.addEventListener("click", (event) => {
+  const field = event.target.closest?.(".say")?.dataset.field;
+  const choice = document.querySelector("#desk select[name=field]");
+  if (!field || !choice) return;
+  choice.value = field;
+  if (choice.value !== field) return;
+  event.preventDefault();
+  const note = document.querySelector("#desk [name=field_note]");
+  note?.focus();
+});
+
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
   if (target.matches?.("#desk textarea") && key === "Enter" && (event.ctrlKey || event.metaKey)) {

@@ -18,7 +18,7 @@ use qianmo_protocol::review::{REASONS_MAX, ReviewStatus};
 use super::account::{go_on, page_with};
 use super::form::Fields;
 use super::queue::{FROM, Queue};
-use super::record::RecordPage;
+use super::record::{RecordPage, Source};
 use super::words::Words;
 use super::{address, record_address, with};
 use crate::hub::{DeskAct, DeskError, DeskKind, DeskSettling};
@@ -68,6 +68,13 @@ pub(super) struct Typed {
     problem: Option<Problem>,
 }
 
+impl Typed {
+    /// Nothing yet, about an answer that an address names.
+    pub(super) fn about(path: Option<&str>) -> Self {
+        Self { field: path.unwrap_or_default().to_owned(), ..Self::default() }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Problem {
     NoteMissing,
@@ -103,13 +110,16 @@ impl Panel {
             label: choice.label.get(lang).to_owned(),
             is_chosen: typed.reasons.contains(&choice.id),
         });
-        let paths = row.view.fields.keys().map(|name| FieldPath::Field(name.clone()));
+        let fields = row.view.fields.keys().map(|name| FieldPath::Field(name.clone()));
+        // The cells of rows are too many for a choice: one stands in it when it was asked for.
+        let asked = path_of(&typed.field).filter(|path| matches!(path, FieldPath::Row { .. }));
         Some(Self {
             heads: hex(row.heads.iter().map(ChangeHash::to_string)),
             seen: hex(row.review.seen_now.iter().map(DocId::to_string)),
             decisions,
             reasons: if may_decide { reasons.collect() } else { Vec::new() },
-            fields: paths
+            fields: fields
+                .chain(asked)
                 .filter(|path| teller.field(path).is_some_and(|field| !field.hidden))
                 .map(|path| Choice {
                     is_chosen: typed.field == path_word(&path),
@@ -260,9 +270,8 @@ impl Again<'_> {
         status: StatusCode,
     ) -> Result<Response, Refusal> {
         let (full, names) = (state.full_with_since(self.id).await?, state.names().await?);
-        let page = RecordPage::new(state, &names, self.lang, &full, self.queue);
-        let page = page.of(state, self.signed, &full, &names, self.typed).with_news(&full, news);
-        let page = page.in_queue(state, self.queue).await?.beside(state, &full, &names).await?;
+        let source = Source::new(state, &names, Some(self.signed), self.lang, &full).from(self.queue);
+        let page = RecordPage::new(&source, self.typed).with_news(&full, news).whole(&source).await?;
         Ok(page_with(status, super::html(&page)?))
     }
 }

@@ -6,8 +6,6 @@
 
 mod words;
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -19,9 +17,9 @@ use qianmo_forms::Lang;
 use super::list::{Row, row};
 use super::{Chrome, PAGE_RECORDS, address, rendered};
 use crate::projection::{
-    Entry, EntryKind, Filter, Listed, Names, QUERY_CHARS_MAX, Subject, Timeline, TimelineCursor, also_looked_for,
+    Entry, EntryKind, Filter, Listed, QUERY_CHARS_MAX, Subject, Timeline, TimelineCursor, also_looked_for,
 };
-use crate::web::{Asked, Fault, Refusal, Signed, WebState};
+use crate::web::{Asked, Fault, Refusal, Signed, View, WebState};
 use words::FindWords;
 
 /// Results of one group beside the others.
@@ -207,16 +205,16 @@ impl Search {
         Some(Results::Refused { what, next })
     }
 
-    fn found(&self, state: &WebState, names: &Names, listed: Option<&Listed>) -> Found {
+    fn found(&self, view: &View<'_>, listed: Option<&Listed>) -> Found {
         let (lang, typed) = (self.lang, &self.typed);
         let words = super::Words::of(lang);
-        let entries = names.find(typed);
+        let entries = view.names().find(typed, view.sight());
         let page = self.group.map(|_| self.page);
         let kinds = EntryKind::ALL.into_iter().filter(|kind| self.group.is_none_or(|group| group == *kind));
         let groups: Vec<Group> = kinds.filter_map(|kind| group(typed, kind, &entries, page, lang)).collect();
         let records = listed.filter(|listed| listed.counts.records() > 0).map(|listed| Records {
             count: words.count(listed.counts.records()),
-            rows: listed.page.records.iter().map(|record| row(state, names, record, "", lang)).collect(),
+            rows: listed.page.records.iter().map(|record| row(view, record, "", lang)).collect(),
             all: listed.page.next.map(|_| address(&format!("/?text={}", encoded(typed)), lang)),
         });
         let shown = entries.iter().filter(|entry| self.group.is_none_or(|group| group == entry.kind)).count();
@@ -248,7 +246,7 @@ pub(super) async fn find(State(state): State<WebState>, headers: HeaderMap, uri:
                 Some(state.read(move |reader| reader.list(&filter, None, GROUP_RESULTS)).await?)
             }
         };
-        (StatusCode::OK, Results::Found(Box::new(search.found(&state, &names, listed.as_ref()))))
+        (StatusCode::OK, Results::Found(Box::new(search.found(&View::new(&state, &names, signed.as_ref()), listed.as_ref()))))
     };
     let kept: String = search.typed.chars().take(QUERY_CHARS_MAX).collect();
     let at = if kept.is_empty() { "/find".to_owned() } else { here(&kept, search.group, search.page) };
@@ -297,7 +295,8 @@ async fn timeline(
         Subject::Person => EntryKind::Person,
     };
     // A record names its target by document or by code.
-    let entries = names.entries_of(kind, &code);
+    let view = View::new(state, &names, signed.as_ref());
+    let entries = names.entries_of(kind, &code, view.sight());
     let ids = entries.iter().map(|entry| entry.id.to_string());
     let codes = entries.iter().filter_map(|entry| entry.code.clone());
     let mut keys: Vec<String> = ids.chain(codes).chain([code.clone()]).collect();
@@ -312,12 +311,11 @@ async fn timeline(
     if entries.is_empty() && found.total == 0 {
         return Err(Refusal::NoPage);
     }
-    rendered(&timeline_page(state, &names, (subject, &code, lang), is_first, found, signed.as_ref()))
+    rendered(&timeline_page(&view, (subject, &code, lang), is_first, found, signed.as_ref()))
 }
 
 fn timeline_page(
-    state: &WebState,
-    names: &Arc<Names>,
+    view: &View<'_>,
     (subject, code, lang): (Subject, &str, Lang),
     is_first: bool,
     found: Timeline,
@@ -328,7 +326,7 @@ fn timeline_page(
         Subject::Target => ("targets", EntryKind::Target, find.timeline_of_target),
         Subject::Person => ("people", EntryKind::Person, find.timeline_of_person),
     };
-    let entries = names.entries_of(kind, code);
+    let entries = view.names().entries_of(kind, code, view.sight());
     let own = format!("/{folder}/{}", encoded(code));
     let entry = entries.first();
     TimelinePage {
@@ -338,10 +336,10 @@ fn timeline_page(
         intro,
         total: super::Words::of(lang).count(found.total),
         entries: entries.iter().map(|entry| address(&format!("/records/{}", entry.id), lang)).collect(),
-        rows: found.records.iter().map(|record| row(state, names, record, "", lang)).collect(),
+        rows: found.records.iter().map(|record| row(view, record, "", lang)).collect(),
         first: (!is_first).then(|| address(&own, lang)),
         next: found.next.map(|cursor| address(&format!("{own}?cursor={}", cursor.encode()), lang)),
-        chrome: Chrome::new(state, lang, &own).or(signed, names),
+        chrome: Chrome::new(view.state(), lang, &own).or(signed, view.names()),
         find,
     }
 }

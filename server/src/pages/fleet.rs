@@ -50,6 +50,7 @@ pub(super) fn routes() -> Router<WebState> {
         .route("/fleet/held", get(held::list_page))
         .route("/fleet/held/{id}", get(held::question).post(held::release))
         .route("/fleet/acts", get(acts::acts_page))
+        .route("/fleet/numbers", get(super::numbers::list))
 }
 
 pub(super) fn unreadable(error: &HubError) -> Refusal {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use askama::Template;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use qianmo_forms::{FieldType, Lang, ReferenceKind};
+use qianmo_forms::{Field, FieldType, Lang, ReferenceKind};
 use qianmo_protocol::change::Scalar;
+use qianmo_protocol::ids::DocId;
 use qianmo_protocol::record::FieldPath;
 
 use super::queue::{Queue, in_order};
@@ -16,7 +17,7 @@ use crate::projection::{
     Counts, Filter, ListCursor, Listed, Mark, Marks, Names, Order, Places, ProjectedRecord, QUERY_CHARS_MAX,
     STATE_WORDS, UNREADABLE, answered_day, state_label,
 };
-use crate::web::{Refusal, Signed, Teller, WebState, minute};
+use crate::web::{Refusal, Signed, Teller, View, WebState, minute};
 
 /// Characters of a record's text in the list.
 const SUMMARY_CHARS: usize = 90;
@@ -94,6 +95,8 @@ pub(super) struct Row {
     /// When it was written, where the date is another.
     pub(super) written: Option<String>,
     pub(super) form: String,
+    /// Whom it is about.
+    pub(super) target: Option<String>,
     pub(super) summary: String,
     pub(super) place: String,
     pub(super) month: Option<String>,
@@ -115,16 +118,17 @@ impl ListView {
         let words = chrome.words;
         let is_inbox = filter.order == Order::Oldest;
         let from = if is_inbox { Queue::query_of(&filter) } else { String::new() };
+        let view = View::new(state, &names, signed);
         let at = |filter: &Filter, cursor: Option<&ListCursor>| address(&link(filter, cursor), lang);
         Self {
             total: words.count(matching(&filter, &counts)),
             chips: state_chips(&filter, &counts, lang),
-            active: active_chips(state, &names, &filter, lang),
-            selects: selects(state, &names, &filter, places, lang),
+            active: active_chips(&view, &filter, lang),
+            selects: selects(&view, &filter, places, lang),
             text: filter.text.clone().unwrap_or_default(),
             text_chars_max: QUERY_CHARS_MAX,
             kept: kept(&filter, lang),
-            rows: page.records.iter().map(|record| row(state, &names, record, &from, lang)).collect(),
+            rows: page.records.iter().map(|record| row(&view, record, &from, lang)).collect(),
             title: if is_inbox { words.inbox } else { words.records },
             action: place(&filter),
             is_inbox,
@@ -227,10 +231,9 @@ fn state_chips(filter: &Filter, counts: &Counts, lang: Lang) -> Vec<Chip> {
 }
 
 /// The place that was chosen, each part with a link that takes it away.
-fn active_chips(state: &WebState, names: &Names, filter: &Filter, lang: Lang) -> Vec<Chip> {
-    let teller = |form: &str| Teller::new(state.mask(), names, form, 0);
-    let form = filter.form.as_ref().map(|form| teller(form).form_label(form, lang));
-    let station = filter.station.as_ref().map(|station| teller("").station(station));
+fn active_chips(view: &View<'_>, filter: &Filter, lang: Lang) -> Vec<Chip> {
+    let form = filter.form.as_ref().map(|form| view.teller(form, 0, None).form_label(form, lang));
+    let station = filter.station.as_ref().map(|station| view.plain().station(station));
     let parts = [
         (station, Filter { station: None, ..filter.clone() }),
         (filter.month.clone(), Filter { month: None, ..filter.clone() }),
@@ -243,16 +246,16 @@ fn active_chips(state: &WebState, names: &Names, filter: &Filter, lang: Lang) ->
     parts.into_iter().filter_map(chip).collect()
 }
 
-fn selects(state: &WebState, names: &Names, filter: &Filter, places: Places, lang: Lang) -> Vec<Select> {
+fn selects(view: &View<'_>, filter: &Filter, places: Places, lang: Lang) -> Vec<Select> {
     let words = Words::of(lang);
     let select = |name, label, values: Vec<String>, chosen: &Option<String>, text: &dyn Fn(&str) -> String| {
         let choice = |value: String| Choice { text: text(&value), is_chosen: chosen.as_ref() == Some(&value), value };
         Select { name, label, choices: values.into_iter().map(choice).collect() }
     };
     let plain = |text: &str| text.to_owned();
-    let form = |code: &str| Teller::new(state.mask(), names, code, 0).form_label(code, lang);
+    let form = |code: &str| view.teller(code, 0, None).form_label(code, lang);
     let station = |code: &str| {
-        let name = names.of(ReferenceKind::Station, code);
+        let name = view.names().of(ReferenceKind::Station, code);
         name.map_or_else(|| code.to_owned(), |name| format!("{code} {name}"))
     };
     vec![
@@ -275,9 +278,9 @@ fn kept(filter: &Filter, lang: Lang) -> Vec<(&'static str, String)> {
 }
 
 /// A record in a list. Its address goes on with `from`, which says what list that is.
-pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, from: &str, lang: Lang) -> Row {
+pub(super) fn row(view: &View<'_>, record: &ProjectedRecord, from: &str, lang: Lang) -> Row {
     let words = Words::of(lang);
-    let teller = Teller::new(state.mask(), names, &record.form, record.form_version);
+    let teller = view.teller(&record.form, record.form_version, record.station.as_deref());
     // Who did it; who brought a ledger in wrote the record, but was not there.
     let by = record.fields.get("staff_id").and_then(serde_json::Value::as_str).unwrap_or(&record.author);
     let is_unreadable = record.state == UNREADABLE;
@@ -291,6 +294,7 @@ pub(super) fn row(state: &WebState, names: &Names, record: &ProjectedRecord, fro
             None => minute(record.created_at),
         },
         form: teller.form_label(&record.form, lang),
+        target: target(&teller, record, lang),
         summary: summary(&teller, record, lang).unwrap_or_else(|| words.no_text.to_owned()),
         place: record.station.as_deref().map(|code| teller.station(code)).unwrap_or_default(),
         month: record.month.clone(),
@@ -307,6 +311,16 @@ fn marked(record: &ProjectedRecord, words: &Words) -> Vec<Badge> {
     }
     badges.extend(hinted(record.flags, words));
     badges
+}
+
+/// The service target that a record names, as whoever looks may know it.
+fn target(teller: &Teller<'_>, record: &ProjectedRecord, lang: Lang) -> Option<String> {
+    let is_target = |field: &&Field| field.field_type == FieldType::Reference(ReferenceKind::Target);
+    let field = teller.form()?.fields().iter().find(is_target)?;
+    let answer = record.fields.get(&field.name)?.as_str()?;
+    let told = teller.text(&FieldPath::Field(field.name.clone()), &Scalar::Text(answer.to_owned()), lang);
+    // A document that no directory tells says nothing to a reader.
+    Some(told).filter(|told| DocId::from_hex(told).is_none())
 }
 
 /// The first long text of the form that is answered; else its first text.

@@ -46,7 +46,7 @@ pub(super) fn in_order(filter: Filter) -> Filter {
 
 /// Whoever looks after one station need not choose it.
 pub(super) fn at_home(filter: Filter, signed: &Signed) -> Filter {
-    let own = || signed.only_station().map(ToString::to_string);
+    let own = || signed.only_station().map(|station| station.to_string());
     Filter { station: filter.station.or_else(own), ..filter }
 }
 

@@ -6,18 +6,19 @@ use askama::Template;
 
 use qianmo_forms::{Field, FieldType, Lang};
 use qianmo_protocol::change::Scalar;
-use qianmo_protocol::ids::{ChangeHash, DocId};
+use qianmo_protocol::ids::{ChangeHash, DocId, StationCode};
 use qianmo_protocol::record::{ConflictKind, FieldConflict, FieldPath, RowKey, RowView};
-use qianmo_protocol::review::{Provenance, ReviewKind, ReviewStatus};
+use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind, ReviewStatus, Standing};
 use qianmo_replica::replica::{RecordDetail, ReviewView};
 
-use super::desk::{Panel, Typed, path_word};
+use super::desk::{Panel, Typed, path_word, station_of};
 use super::evidence::Beside;
+use super::numbers::Numbers;
 use super::queue::{Neighbours, Queue};
 use super::story::{self, Chapter, Edit};
 use super::{Badge, Chrome, Words, badges, hinted};
 use crate::projection::{HIDDEN, Names, state_word};
-use crate::web::{Full, Refusal, Signed, Since, Teller, WebState, minute};
+use crate::web::{Full, Refusal, Signed, Since, Teller, View, WebState, minute};
 
 /// The page.
 #[derive(Template)]
@@ -45,6 +46,8 @@ pub(super) struct RecordPage {
     panel: Option<Panel>,
     /// What they see beside it.
     beside: Option<Beside>,
+    /// Whether numbers of persons are hidden from somebody who may see them.
+    numbers: Numbers,
     /// What they just did, and to which record if to another.
     done: Option<(&'static str, Option<String>)>,
     /// The way through the inbox, when it was opened from there.
@@ -86,12 +89,26 @@ struct Section {
 
 /// An answer with its label and unit.
 pub(super) struct Answer {
+    pub(super) place: String,
     pub(super) label: String,
     pub(super) value: String,
     pub(super) is_hidden: bool,
     pub(super) is_long: bool,
+    /// Its name in an address and in a form.
+    pub(super) path: String,
+    /// What was said of it, oldest first.
+    pub(super) thread: Vec<Said>,
     /// Where its conflict stands on the page.
     pub(super) conflict: Option<String>,
+}
+
+/// What somebody said of an answer.
+pub(super) struct Said {
+    pub(super) person: String,
+    pub(super) time: String,
+    pub(super) text: String,
+    /// Whether it came with sending the record back.
+    pub(super) is_return: bool,
 }
 
 struct RowBlock {
@@ -107,26 +124,73 @@ struct Review {
     time: String,
     note: String,
     reasons: String,
-    field_notes: Vec<(String, String)>,
+    /// Of which answer, with its place on the page, and what.
+    field_notes: Vec<(String, String, String)>,
     is_imported: bool,
     standing: Option<&'static str>,
 }
 
+/// What the page is made from.
+pub(super) struct Source<'a> {
+    /// Who looks.
+    pub(super) view: View<'a>,
+    pub(super) signed: Option<&'a Signed>,
+    pub(super) lang: Lang,
+    pub(super) full: &'a Full,
+    /// The list it was opened from.
+    pub(super) queue: Option<&'a Queue>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(
+        state: &'a WebState,
+        names: &'a Names,
+        signed: Option<&'a Signed>,
+        lang: Lang,
+        full: &'a Full,
+    ) -> Self {
+        Self { view: View::new(state, names, signed), signed, lang, full, queue: None }
+    }
+
+    /// For whoever came from a list.
+    pub(super) fn from(self, queue: Option<&'a Queue>) -> Self {
+        Self { queue, ..self }
+    }
+
+    /// With whole numbers of persons.
+    pub(super) fn with_numbers(self) -> Self {
+        Self { view: self.view.with_numbers(), ..self }
+    }
+
+    fn teller(&self) -> Teller<'_> {
+        let row = &self.full.detail.row;
+        let root = &row.view.root;
+        let station = station_of(&row.logbook);
+        self.view.teller(root.form.as_str(), root.form_version, station.as_ref().map(StationCode::as_str))
+    }
+
+    /// What an address carries of the list.
+    fn query(&self) -> String {
+        self.queue.map(Queue::query).unwrap_or_default()
+    }
+}
+
 impl RecordPage {
-    /// `queue` is the list it was opened from.
-    pub(super) fn new(state: &WebState, names: &Names, lang: Lang, full: &Full, queue: Option<&Queue>) -> Self {
+    /// With what was typed on it, for somebody who is signed in.
+    pub(super) fn new(source: &Source<'_>, typed: &Typed) -> Self {
+        let (full, lang, from) = (source.full, source.lang, source.query());
         let detail = &full.detail;
         let row = &detail.row;
         let root = &row.view.root;
-        let (form, version) = (root.form.to_string(), root.form_version);
-        let teller = Teller::new(state.mask(), names, &form, version);
-        let telling = Telling { teller, lang, words: Words::of(lang), detail };
+        let teller = source.teller();
+        let telling = Telling { teller, lang, words: Words::of(lang), detail, threads: Threads::of(detail) };
         let is_changed = row.review.changed_after_approval;
+        let here = format!("/records/{}{from}", row.id);
         Self {
-            chrome: Chrome::new(state, lang, &format!("/records/{}{}", row.id, from(queue))),
+            chrome: Chrome::new(source.view.state(), lang, &here).or(source.signed, source.view.names()),
             id: row.id.to_string(),
             doc: row.id,
-            title: teller.form_label(&form, lang),
+            title: teller.form_label(root.form.as_str(), lang),
             logbook: row.logbook.to_string(),
             author: teller.person(root.author.as_str()),
             created: minute(root.created_at.0),
@@ -141,20 +205,13 @@ impl RecordPage {
             rows: telling.rows(),
             reviews: detail.reviews.iter().rev().map(|review| telling.review(review)).collect(),
             story: story::chapters(&teller, lang, full),
-            panel: None,
+            panel: source.signed.and_then(|signed| Panel::new(full, signed, &teller, lang, typed)),
+            numbers: Numbers::of(source, &teller),
             beside: None,
             done: None,
             queue: None,
-            from: from(queue),
+            from,
         }
-    }
-
-    /// For somebody who is signed in.
-    pub(super) fn of(self, state: &WebState, signed: &Signed, full: &Full, names: &Names, typed: &Typed) -> Self {
-        let root = &full.detail.row.view.root;
-        let teller = Teller::new(state.mask(), names, root.form.as_str(), root.form_version);
-        let panel = Panel::new(full, signed, &teller, self.chrome.lang, typed);
-        Self { chrome: self.chrome.of(signed, names), panel, ..self }
     }
 
     /// With what came after the version somebody looked at marked.
@@ -171,26 +228,19 @@ impl RecordPage {
         self
     }
 
-    /// With what stands beside it, for whoever can do something here.
-    pub(super) async fn beside(mut self, state: &WebState, full: &Full, names: &Names) -> Result<Self, Refusal> {
-        if self.panel.is_none() {
-            return Ok(self);
+    /// With the way through the list it was opened from, and with what stands beside it for whoever can do something here.
+    pub(super) async fn whole(mut self, source: &Source<'_>) -> Result<Self, Refusal> {
+        let state = source.view.state();
+        if let Some(queue) = source.queue.filter(|_| source.signed.is_some()) {
+            self.queue = Some(queue.links(state, self.doc, source.lang).await?);
         }
-        let (shared, id) = (state.clone(), self.doc);
-        let found = state.read(move |reader| reader.evidence(shared.mask().forms(), &id)).await?;
-        if let Some(evidence) = found {
-            let (root, lang) = (&full.detail.row.view.root, self.chrome.lang);
-            let teller = Teller::new(state.mask(), names, root.form.as_str(), root.form_version);
-            self.badges.extend(hinted(evidence.flags, self.chrome.words));
-            self.beside = Some(Beside::new(full, &evidence, &teller, lang));
-        }
-        Ok(self)
-    }
-
-    /// With the way through the list it was opened from.
-    pub(super) async fn in_queue(mut self, state: &WebState, queue: Option<&Queue>) -> Result<Self, Refusal> {
-        if let Some(queue) = queue {
-            self.queue = Some(queue.links(state, self.doc, self.chrome.lang).await?);
+        if self.panel.is_some() {
+            let (shared, id) = (state.clone(), self.doc);
+            let found = state.read(move |reader| reader.evidence(shared.mask().forms(), &id)).await?;
+            if let Some(evidence) = found {
+                self.badges.extend(hinted(evidence.flags, self.chrome.words));
+                self.beside = Some(Beside::new(source.full, &evidence, &source.teller(), source.lang));
+            }
         }
         Ok(self)
     }
@@ -202,6 +252,27 @@ struct Telling<'a> {
     lang: Lang,
     words: &'static Words,
     detail: &'a RecordDetail,
+    threads: Threads<'a>,
+}
+
+/// What was said, by the answer it was said of.
+struct Threads<'a>(BTreeMap<&'a FieldPath, Vec<&'a ReviewEvent>>);
+
+impl<'a> Threads<'a> {
+    /// Of what counts: what was erased, held or written by somebody without the right says nothing.
+    fn of(detail: &'a RecordDetail) -> Self {
+        let mut threads: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for review in detail.reviews.iter().filter(|review| review.standing == Standing::Admitted) {
+            for path in review.event.field_notes.keys() {
+                threads.entry(path).or_default().push(&review.event);
+            }
+        }
+        Self(threads)
+    }
+
+    fn at(&self, path: &FieldPath) -> &[&'a ReviewEvent] {
+        self.0.get(path).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl Telling<'_> {
@@ -255,7 +326,8 @@ impl Telling<'_> {
     fn answer(&self, path: &FieldPath, value: &Scalar) -> Option<Answer> {
         let text = self.teller.text_with_unit(path, value, self.lang);
         let is_in_conflict = self.detail.row.conflicts.iter().any(|conflict| conflict.path == *path);
-        if text.is_empty() && !is_in_conflict {
+        let thread = self.thread(path);
+        if text.is_empty() && !is_in_conflict && thread.is_empty() {
             return None;
         }
         let label = match path {
@@ -265,12 +337,27 @@ impl Telling<'_> {
             }
         };
         Some(Answer {
+            place: place(path),
             label,
             is_hidden: text == HIDDEN,
             is_long: self.teller.field(path).is_some_and(is_long),
-            value: text,
+            value: if text.is_empty() { self.words.empty_value.to_owned() } else { text },
+            path: path_word(path),
+            thread,
             conflict: is_in_conflict.then(|| anchor(path)),
         })
+    }
+
+    fn thread(&self, path: &FieldPath) -> Vec<Said> {
+        let said = |event: &&ReviewEvent| {
+            Some(Said {
+                person: self.teller.person(event.person.as_str()),
+                time: minute(event.time.0),
+                text: self.teller.mask().note(event.field_notes.get(path)?),
+                is_return: event.kind == ReviewKind::Return,
+            })
+        };
+        self.threads.at(path).iter().filter_map(said).collect()
     }
 
     /// The answers by the sections of the form, then those the form does not know.
@@ -339,25 +426,30 @@ impl Telling<'_> {
             time: minute(event.time.0),
             note: mask.note(&event.note),
             reasons: event.reasons.iter().map(|code| self.reason(code.as_str())).collect::<Vec<_>>().join(" · "),
-            field_notes: notes.map(|(path, note)| (self.teller.label(path, self.lang), mask.note(note))).collect(),
+            field_notes: notes
+                .map(|(path, note)| (place(path), self.teller.label(path, self.lang), mask.note(note)))
+                .collect(),
             is_imported: event.provenance == Provenance::Imported,
             standing: self.words.standing(review.standing),
         }
     }
 }
 
-/// What an address carries of a queue.
-fn from(queue: Option<&Queue>) -> String {
-    queue.map(Queue::query).unwrap_or_default()
-}
-
 const fn is_long(field: &Field) -> bool {
     matches!(field.field_type, FieldType::LongText { .. })
 }
 
-/// The name of a conflict's place on the page: only what may stand in an address.
+/// A path as the name of a place on the page: only what may stand in an address.
+fn plain(path: &FieldPath) -> String {
+    path.to_string().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+/// The place of a conflict.
 fn anchor(path: &FieldPath) -> String {
-    let text = path.to_string();
-    let plain: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    format!("conflict-{plain}")
+    format!("conflict-{}", plain(path))
+}
+
+/// The place of an answer.
+fn place(path: &FieldPath) -> String {
+    format!("answer-{}", plain(path))
 }

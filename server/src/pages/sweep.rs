@@ -20,7 +20,7 @@ use super::queue::{Queue, at_home, in_order};
 use super::{Chrome, address, go_on, rendered, with};
 use crate::hub::{DeskError, HubError};
 use crate::projection::{Filter, Mark, Marks};
-use crate::web::{Asked, Fault, Refusal, Signed, WebState};
+use crate::web::{Asked, Fault, Refusal, Signed, View, WebState};
 
 /// Most records of one page: what somebody can look over.
 const SWEEP_MAX: usize = 50;
@@ -87,13 +87,14 @@ async fn made(
     let standing = state.ask(move |core| ids.iter().map(|id| core.plain(id)).collect::<Result<Vec<_>, _>>()).await?;
     let standing = standing.map_err(|error| unreadable(&error))?;
     let from = Queue::query_of(&Filter { without: Marks::NONE, ..filter.clone() });
+    let view = View::new(state, &names, Some(signed));
     let mut choices = Vec::new();
     for (record, plain) in listed.page.records.iter().zip(standing) {
         // The hub itself may know better by now than the list; and nobody is offered what they may not decide.
         let Some(plain) = plain.filter(|plain| signed.may_decide(station_of(&plain.logbook).as_ref())) else {
             continue;
         };
-        let row = list::row(state, &names, record, &from, lang);
+        let row = list::row(&view, record, &from, lang);
         choices.push(Choice { value: format!("{} {}", record.id, plain.token()), row });
     }
     let mut sums: BTreeMap<String, usize> = BTreeMap::new();

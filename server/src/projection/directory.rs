@@ -1,7 +1,7 @@
 //! Looking through the directories: people, organisations, service targets and stations, by name, code, place or crop, by
 //! other names of those, and by how they sound.
 //!
-//! Entries are made from what a mask lets be shown, so nobody finds a person by what the pages hide. They are made when the
+//! Entries are made from what a mask lets be shown, so nobody finds a person by what the pages hide from them. They are made when the
 //! names of codes are read, and kept with them; looking through some thousands takes a few milliseconds.
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use qianmo_forms::{Field, FieldType, Lang, ReferenceKind, Scalar, Value as FormValue};
 use qianmo_protocol::ids::DocId;
 
-use super::mask::{HIDDEN, Mask};
+use super::mask::{HIDDEN, Mask, Sight};
 use super::names::Names;
 use super::sound::Sound;
 use super::words;
@@ -189,7 +189,7 @@ impl Names {
     /// The entries of directories that have everything a query asks for, the best first; nothing for a query with nothing in
     /// it to look for.
     #[must_use]
-    pub fn find(&self, text: &str) -> Vec<&Entry> {
+    pub fn find(&self, text: &str, sight: &Sight) -> Vec<&Entry> {
         let ways = |word: String| Ways { all: words::ways(&word).into_iter().collect(), word };
         let asked: Vec<Vec<Ways>> = words::asked(text)
             .unwrap_or_default()
@@ -200,7 +200,7 @@ impl Names {
             return Vec::new();
         }
         let mut found: Vec<(Fit, &Entry)> =
-            self.entries().iter().filter_map(|entry| Some((entry.fit(&asked)?, entry))).collect();
+            self.entries(sight).filter_map(|entry| Some((entry.fit(&asked)?, entry))).collect();
         found.sort_by(|(fit, entry), (other_fit, other)| {
             (fit, &entry.code, entry.id).cmp(&(other_fit, &other.code, other.id))
         });
@@ -209,11 +209,11 @@ impl Names {
 
     /// The entries of one kind with this code, or with this document.
     #[must_use]
-    pub fn entries_of(&self, kind: EntryKind, code: &str) -> Vec<&Entry> {
+    pub fn entries_of(&self, kind: EntryKind, code: &str, sight: &Sight) -> Vec<&Entry> {
         let is_it = |entry: &&Entry| {
             entry.kind == kind && (entry.code.as_deref() == Some(code) || entry.id.to_string() == code)
         };
-        self.entries().iter().filter(is_it).collect()
+        self.entries(sight).filter(is_it).collect()
     }
 }
 

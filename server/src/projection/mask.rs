@@ -1,10 +1,14 @@
 //! Hiding personal data: what a form marks as personal, and numbers of persons in free text. Exact positions become rough ones.
+//!
+//! How much is shown depends on who looks and on whose record it is: a [`Sight`] says it for every station.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use qianmo_forms::{Field, FieldType, Form, FormSet, personal};
+use qianmo_protocol::ids::StationCode;
 use qianmo_protocol::record::FieldPath;
 
 /// What is shown in place of a personal value.
@@ -15,12 +19,39 @@ pub(crate) const HIDDEN: &str = "•••";
 pub enum Personal {
     /// Hidden: for pages, the API and exports, unless somebody with the right asks otherwise.
     Masked,
+    /// Names, places and sums are shown; the middle of telephone and identity numbers is not: for whoever reviews the record.
+    Named,
     /// Shown.
     Shown,
 }
 
+/// Whose personal data somebody may see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// That of these stations.
+    Stations(BTreeSet<StationCode>),
+    /// Everybody's.
+    District,
+}
+
+impl Sight {
+    /// How much of a station's records is shown; of what belongs to no station, only to whoever sees all.
+    #[must_use]
+    pub fn of(&self, station: Option<&str>) -> Personal {
+        let is_seen = match self {
+            Self::Nobody => false,
+            Self::Stations(seen) => station.is_some_and(|station| seen.iter().any(|one| one.as_str() == station)),
+            Self::District => true,
+        };
+        if is_seen { Personal::Named } else { Personal::Masked }
+    }
+}
+
 /// Hides personal data by the forms it knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Mask {
     forms: Arc<FormSet>,
     personal: Personal,
@@ -31,6 +62,12 @@ impl Mask {
     #[must_use]
     pub const fn new(personal: Personal, forms: Arc<FormSet>) -> Self {
         Self { forms, personal }
+    }
+
+    /// How much it shows.
+    #[must_use]
+    pub const fn personal(&self) -> Personal {
+        self.personal
     }
 
     /// The forms it knows.
@@ -59,7 +96,7 @@ impl Mask {
     #[must_use]
     pub fn note(&self, note: &str) -> String {
         match self.personal {
-            Personal::Masked => personal::mask(note).unwrap_or_else(|| note.to_owned()),
+            Personal::Masked | Personal::Named => personal::mask(note).unwrap_or_else(|| note.to_owned()),
             Personal::Shown => note.to_owned(),
         }
     }
@@ -100,6 +137,12 @@ impl Mask {
     fn named(&self, form: Option<&Form>, repeat: Option<&str>, name: &str, value: Value) -> Value {
         if self.personal == Personal::Shown || value.is_null() {
             return value;
+        }
+        if self.personal == Personal::Named {
+            return match value {
+                Value::String(text) => Value::String(personal::mask(&text).unwrap_or(text)),
+                other => other,
+            };
         }
         let field = form.and_then(|form| match repeat {
             None => form.field(name),

@@ -1,5 +1,7 @@
 //! Signing in and out, and who asks: a cookie becomes a person with what they may do now.
 
+use std::collections::BTreeSet;
+
 use axum::http::{HeaderMap, header};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -10,6 +12,7 @@ use qianmo_protocol::ids::{Code, PersonCode, StationCode};
 use super::sign_in::{Sessions, Token};
 use super::{BehindProxy, Refusal, WebState};
 use crate::password::{self, PasswordHash, WeakPassword};
+use crate::projection::Sight;
 use crate::registry::{AccountError, AccountStanding};
 use crate::server::wall_clock;
 
@@ -111,19 +114,27 @@ impl Signed {
         grants.filter(|grant| matches!(grant.role, Role::Coordinator | Role::Admin)).map(|grant| &grant.scope)
     }
 
-    /// The only station on whose records the person decides, if it is just one.
-    pub(crate) fn only_station(&self) -> Option<&StationCode> {
-        let mut only = None;
+    /// Whose personal data the person may see: of the stations on whose records they decide, once nobody else knows their
+    /// password.
+    pub(crate) fn sight(&self) -> Sight {
+        if self.must_change() { Sight::Nobody } else { self.scope_of_deciding() }
+    }
+
+    fn scope_of_deciding(&self) -> Sight {
+        let mut stations = BTreeSet::new();
         for scope in self.deciding() {
-            let Scope::Stations(stations) = scope else { return None };
-            for station in stations {
-                if only.is_some_and(|only| only != station) {
-                    return None;
-                }
-                only = Some(station);
-            }
+            let Scope::Stations(some) = scope else { return Sight::District };
+            stations.extend(some.iter().cloned());
         }
-        only
+        if stations.is_empty() { Sight::Nobody } else { Sight::Stations(stations) }
+    }
+
+    /// The only station on whose records the person decides, if it is just one.
+    pub(crate) fn only_station(&self) -> Option<StationCode> {
+        match self.scope_of_deciding() {
+            Sight::Stations(stations) if stations.len() == 1 => stations.into_iter().next(),
+            Sight::Stations(_) | Sight::Nobody | Sight::District => None,
+        }
     }
 
     /// Whether the person keeps the devices of the whole district.

@@ -1,4 +1,5 @@
-//! What is told of one record: labels and units from its form, values as people read them, personal ones masked.
+//! What is told of one record: labels and units from its form, values as people read them, personal ones as whoever looks may
+//! see them.
 
 use serde_json::Value;
 
@@ -6,19 +7,70 @@ use qianmo_forms::{Field, FieldType, Form, Lang, ReferenceKind, Value as FormVal
 use qianmo_protocol::change::Scalar;
 use qianmo_protocol::record::FieldPath;
 
-use crate::projection::{HIDDEN, Mask, Names, scalar_json};
+use super::{Signed, WebState};
+use crate::projection::{HIDDEN, Mask, Names, Personal, Sight, scalar_json};
+
+/// Who looks: what they are told of any record.
+#[derive(Debug, Clone)]
+pub(crate) struct View<'a> {
+    state: &'a WebState,
+    names: &'a Names,
+    sight: Sight,
+    personal: Personal,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(state: &'a WebState, names: &'a Names, signed: Option<&Signed>) -> Self {
+        let sight = signed.map(Signed::sight).unwrap_or_default();
+        Self { state, names, sight, personal: Personal::Named }
+    }
+
+    /// With whole numbers of persons, for somebody who asked to see them: where they may see anything.
+    pub(crate) fn with_numbers(self) -> Self {
+        Self { personal: Personal::Shown, ..self }
+    }
+
+    pub(crate) const fn state(&self) -> &'a WebState {
+        self.state
+    }
+
+    pub(crate) const fn names(&self) -> &'a Names {
+        self.names
+    }
+
+    pub(crate) const fn sight(&self) -> &Sight {
+        &self.sight
+    }
+
+    /// For records of a form, at a station.
+    pub(crate) fn teller(&self, form: &str, version: u32, station: Option<&str>) -> Teller<'_> {
+        let mask = match (self.sight.of(station), self.personal) {
+            (Personal::Masked, _) => self.state.mask(),
+            (_, Personal::Shown) => &self.state.shared.masks.shown,
+            (Personal::Named | Personal::Shown, _) => &self.state.shared.masks.named,
+        };
+        Teller { mask, names: self.names, sight: &self.sight, form: mask.form(form, version) }
+    }
+
+    /// For what is told of no record.
+    pub(crate) fn plain(&self) -> Teller<'_> {
+        self.teller("", 0, None)
+    }
+}
 
 /// Tells the values of records of one form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Teller<'a> {
     mask: &'a Mask,
     names: &'a Names,
+    sight: &'a Sight,
     form: Option<&'a Form>,
 }
 
 impl<'a> Teller<'a> {
+    /// For everybody.
     pub(crate) fn new(mask: &'a Mask, names: &'a Names, form: &str, version: u32) -> Self {
-        Self { mask, names, form: mask.form(form, version) }
+        Self { mask, names, sight: &Sight::Nobody, form: mask.form(form, version) }
     }
 
     /// What a person is called.
@@ -44,7 +96,7 @@ impl<'a> Teller<'a> {
             | ReferenceKind::Plot
             | ReferenceKind::Campaign
             | ReferenceKind::Agreement
-            | ReferenceKind::Record => self.names.of(kind, id).unwrap_or(id).to_owned(),
+            | ReferenceKind::Record => self.names.seen(kind, id, self.sight).unwrap_or(id).to_owned(),
         };
         Some(text.split_whitespace().map(name).collect::<Vec<_>>().join("、"))
     }

@@ -32,9 +32,9 @@ pub(crate) fn enter(world: &mut World, tablet: &mut Tablet, form: &str, answers:
 }
 
 /// Directories, and visits of two people at two targets.
-struct Sample {
-    world: World,
-    target: DocId,
+pub(crate) struct Sample {
+    pub(crate) world: World,
+    pub(crate) target: DocId,
     organisation: DocId,
 }
 
@@ -42,7 +42,7 @@ fn about(target: &str, staff: &str) -> [(&'static str, Scalar); 2] {
     [("target_id", Scalar::Text(target.to_owned())), ("staff_id", Scalar::Text(staff.to_owned()))]
 }
 
-fn sample(seed: u64, more: usize) -> Sample {
+pub(crate) fn sample(seed: u64, more: usize) -> Sample {
     let mut world = World::new(seed);
     let mut office = world.enrol("C01", GrantRole::Coordinator);
     let mut tablet = world.enrol("P01", GrantRole::Technician);
@@ -57,6 +57,8 @@ fn sample(seed: u64, more: usize) -> Sample {
             ("kind", "household"),
             ("main_crops", "peach"),
             ("town_code", "110117105"),
+            ("lat", "40.163245"),
+            ("lon", "117.108712"),
             ("contact_name", "王小明"),
             ("contact_phone", "13812345678"),
         ],

@@ -20,7 +20,7 @@ const ADMIN: &str = "ADMIN";
 const DAY_MS: i64 = 86_400_000;
 
 /// Grants a right and gives an account.
-fn employ(world: &mut World, person: &str, role: GrantRole, scope: Scope) {
+pub(crate) fn employ(world: &mut World, person: &str, role: GrantRole, scope: Scope) {
     let grant = Grant { person: Code::new(person).unwrap(), role, scope };
     let now = world.now();
     world.core.decide(now, vec![Decision::Grant(grant)]).unwrap();
