@@ -78,7 +78,7 @@ pub(crate) use words::read_dictionary;
 pub use words::{QUERY_CHARS_MAX, QUERY_WORDS_MAX};
 
 /// Raised whenever the tables change: an older file is built anew.
-const SCHEMA_VERSION: i32 = 10;
+const SCHEMA_VERSION: i32 = 11;
 /// Which program built a model, in the database's own field for it. Another version may read records that the one before it
 /// could not: the model is made anew then.
 const BUILT_BY: i32 = {
@@ -130,6 +130,7 @@ CREATE TABLE record (
     approved TEXT,
     checksum BLOB NOT NULL,
     resubmitted INTEGER NOT NULL DEFAULT 0,
+    unanswered INTEGER NOT NULL DEFAULT 0,
     flags INTEGER NOT NULL DEFAULT 0,
     marks INTEGER NOT NULL DEFAULT 0
 );

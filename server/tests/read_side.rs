@@ -32,6 +32,8 @@ mod projection;
 mod sight;
 #[path = "read_side/signed.rs"]
 mod signed;
+#[path = "read_side/threads.rs"]
+mod threads;
 #[path = "read_side/unshown.rs"]
 mod unshown;
 #[path = "read_side/words.rs"]

@@ -223,7 +223,9 @@ fn state_chips(filter: &Filter, counts: &Counts, lang: Lang) -> Vec<Chip> {
             Order::Newest => marked,
             Order::Oldest => in_order(marked),
         };
-        if mark != Mark::Resubmitted || matching(&wanted, counts) > 0 || wanted == *filter {
+        // What is rare has a chip when there is some.
+        let is_rare = matches!(mark, Mark::Resubmitted | Mark::Unanswered);
+        if !is_rare || matching(&wanted, counts) > 0 || wanted == *filter {
             chips.push(chip(words.mark(mark), wanted));
         }
     }
@@ -306,8 +308,8 @@ pub(super) fn row(view: &View<'_>, record: &ProjectedRecord, from: &str, lang: L
 /// Its state, and what else is so of it.
 fn marked(record: &ProjectedRecord, words: &Words) -> Vec<Badge> {
     let mut badges = badges(&record.state, record.changed_after_approval, record.conflicts.len(), words);
-    if record.is_resubmitted {
-        badges.push(Badge { class: "info", text: words.mark(Mark::Resubmitted).to_owned() });
+    for (mark, is_so) in [(Mark::Resubmitted, record.is_resubmitted), (Mark::Unanswered, record.is_unanswered)] {
+        badges.extend(is_so.then(|| Badge { class: "info", text: words.mark(mark).to_owned() }));
     }
     badges.extend(hinted(record.flags, words));
     badges

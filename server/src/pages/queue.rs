@@ -38,8 +38,9 @@ pub(super) struct Neighbours {
 
 /// The filter of the inbox: without a choice, what is to be decided.
 pub(super) fn in_order(filter: Filter) -> Filter {
-    // What was flagged, or written late, is looked for among what waits; a conflict or a change wherever it is.
-    let is_open = filter.state.is_none() && filter.marks.has_none(Marks::of(&[Mark::Conflict, Mark::Changed]));
+    // What was flagged, or written late, is looked for among what waits; a conflict, a change or a reply wherever it is.
+    let anywhere = Marks::of(&[Mark::Conflict, Mark::Changed, Mark::Unanswered]);
+    let is_open = filter.state.is_none() && filter.marks.has_none(anywhere);
     let state = if is_open { Some("pending".to_owned()) } else { filter.state };
     Filter { state, order: Order::Oldest, ..filter }
 }

@@ -158,7 +158,7 @@ const ZH: Words = Words {
     masked_note: "个人信息已隐去：姓名、电话不显示，位置只到约一公里。",
     named_note: "您审核的站点显示姓名和位置，号码中间几位隐去；别的站点个人信息全部隐去。",
     say_it: "批注",
-    say_of: "批注：",
+    say_of: "批注",
     answer_it: "回复",
     with_return: "退回时",
     records: "工作日志",
@@ -449,6 +449,7 @@ impl Words {
             Mark::Flagged => self.choose("有提示", "With hints"),
             Mark::Late => self.choose("补录", "Written late"),
             Mark::Resubmitted => self.choose("已重新提交", "Handed in again"),
+            Mark::Unanswered => self.choose("有回复", "With a reply"),
         }
     }
 

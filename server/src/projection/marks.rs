@@ -17,11 +17,13 @@ pub enum Mark {
     Late,
     /// It was returned, and handed in again (已重新提交).
     Resubmitted,
+    /// Its author said something that nobody answered yet (有回复).
+    Unanswered,
 }
 
 impl Mark {
     /// Every mark.
-    pub const ALL: [Self; 5] = [Self::Resubmitted, Self::Flagged, Self::Late, Self::Conflict, Self::Changed];
+    pub const ALL: [Self; 6] = [Self::Resubmitted, Self::Unanswered, Self::Flagged, Self::Late, Self::Conflict, Self::Changed];
 
     /// The parameter that chooses by it.
     #[must_use]
@@ -32,6 +34,7 @@ impl Mark {
             Self::Flagged => "flagged",
             Self::Late => "late",
             Self::Resubmitted => "resubmitted",
+            Self::Unanswered => "unanswered",
         }
     }
 
@@ -42,6 +45,7 @@ impl Mark {
             Self::Flagged => 4,
             Self::Late => 8,
             Self::Resubmitted => 16,
+            Self::Unanswered => 32,
         }
     }
 }
@@ -64,6 +68,12 @@ impl Marks {
     #[must_use]
     pub const fn with(self, mark: Mark, is_so: bool) -> Self {
         if is_so { Self(self.0 | mark.bit()) } else { self }
+    }
+
+    /// Without these.
+    #[must_use]
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
     }
 
     /// Whether a mark is among them.
@@ -94,6 +104,7 @@ impl Marks {
             .with(Mark::Flagged, flags != 0)
             .with(Mark::Late, flags & LATE_BIT != 0)
             .with(Mark::Resubmitted, record.is_resubmitted)
+            .with(Mark::Unanswered, record.is_unanswered)
     }
 
     /// As the database has it.

@@ -59,6 +59,8 @@ pub struct ProjectedRecord {
     pub changed_after_approval: bool,
     /// It was returned, and handed in again.
     pub is_resubmitted: bool,
+    /// Its author said something that nobody answered yet.
+    pub is_unanswered: bool,
     /// What a reviewer should look at twice; it follows from other records too.
     pub flags: FlagSet,
     /// The fields that need a person's decision.
@@ -182,6 +184,7 @@ impl ProjectedRecord {
             state: state_word(row.review.status).to_owned(),
             changed_after_approval: row.review.changed_after_approval,
             is_resubmitted: row.review.is_resubmitted,
+            is_unanswered: row.is_unanswered,
             flags: FlagSet::default(),
             conflicts: row.conflicts.iter().map(RowConflict::of).collect(),
             heads: row.heads.iter().map(ToString::to_string).collect(),
@@ -218,6 +221,7 @@ impl ProjectedRecord {
             state: String::new(),
             changed_after_approval: false,
             is_resubmitted: false,
+            is_unanswered: false,
             flags: FlagSet::default(),
             conflicts: Vec::new(),
             heads: Vec::new(),
@@ -286,15 +290,16 @@ pub(super) fn put(
 fn upsert(connection: &Connection, record: &ProjectedRecord, is_registry: bool) -> Result<i64, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO record (id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
-         state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum, approved, registry, resubmitted, marks) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
+         state, changed_after_approval, conflicts, conflict_list, heads, fields, repeats, checksum, approved, registry, \
+         resubmitted, marks, unanswered) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?24) \
          ON CONFLICT (id) DO UPDATE SET gone = ?2, touched = ?3, logbook = ?4, station = ?5, month = ?6, form = ?7, \
          form_version = ?8, author = ?9, created_at = ?10, state = ?11, changed_after_approval = ?12, conflicts = ?13, \
          conflict_list = ?14, heads = ?15, fields = ?16, repeats = ?17, checksum = ?18, approved = ?19, registry = ?20, \
-         resubmitted = ?21, marks = ?22 | (marks & ?23) RETURNING number",
+         resubmitted = ?21, marks = ?22 | (marks & ?23), unanswered = ?24 RETURNING number",
     )?;
     // The flags that stand go on until they are judged.
-    let unflagged = unflagged(record);
+    let judged = Marks::of(&[Mark::Flagged, Mark::Late]);
     let values = params![
         record.id.0,
         record.is_gone,
@@ -317,8 +322,9 @@ fn upsert(connection: &Connection, record: &ProjectedRecord, is_registry: bool) 
         record.approved.as_ref().map(ToString::to_string),
         is_registry,
         record.is_resubmitted,
-        Marks::of_record(&unflagged).bits(),
-        Marks::of(&[Mark::Flagged, Mark::Late]).bits(),
+        Marks::of_record(record).without(judged).bits(),
+        judged.bits(),
+        record.is_unanswered,
     ];
     statement.query_row(values, |row| row.get(0))
 }
@@ -339,13 +345,33 @@ fn index(
     Ok(())
 }
 
-fn unflagged(record: &ProjectedRecord) -> ProjectedRecord {
-    ProjectedRecord { flags: FlagSet::default(), ..record.clone() }
-}
-
 /// Over everything that a record itself says: SQLite does not notice a bit that turned in a text. Flags are judged anew.
 fn checksum(record: &ProjectedRecord) -> [u8; 16] {
-    let told = format!("{:?}", unflagged(record));
+    let ProjectedRecord {
+        id,
+        is_gone,
+        touched,
+        logbook,
+        station,
+        month,
+        form,
+        form_version,
+        author,
+        created_at,
+        state,
+        changed_after_approval,
+        is_resubmitted,
+        is_unanswered,
+        flags: _,
+        conflicts,
+        heads,
+        fields,
+        repeats,
+        approved,
+    } = record;
+    let place = (id, is_gone, touched, logbook, station, month, form, form_version, author, created_at);
+    let review = (state, changed_after_approval, is_resubmitted, is_unanswered);
+    let told = format!("{place:?} {review:?} {conflicts:?} {heads:?} {fields:?} {repeats:?} {approved:?}");
     let digest: [u8; 32] = blake3::hash(told.as_bytes()).into();
     let (first, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
     *first
@@ -354,7 +380,7 @@ fn checksum(record: &ProjectedRecord) -> [u8; 16] {
 /// The columns of a record, in the order [`read`] takes them.
 pub(super) const COLUMNS: &str = "id, gone, touched, logbook, station, month, form, form_version, author, created_at, \
                                   state, changed_after_approval, conflict_list, heads, fields, repeats, approved, \
-                                  resubmitted, flags";
+                                  resubmitted, flags, unanswered";
 
 pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite::Error> {
     let heads: String = row.get(13)?;
@@ -374,6 +400,7 @@ pub(super) fn read(row: &rusqlite::Row<'_>) -> Result<ProjectedRecord, rusqlite:
         state: row.get(10)?,
         changed_after_approval: row.get(11)?,
         is_resubmitted: row.get(17)?,
+        is_unanswered: row.get(19)?,
         flags: FlagSet::from_bits(row.get(18)?),
         conflicts: serde_json::from_str(&conflicts).unwrap_or_default(),
         heads: heads.split_whitespace().map(ToOwned::to_owned).collect(),

@@ -254,7 +254,7 @@ fn wrong_value_zh(name: &str) -> &'static str {
     match name {
         "month" => "月份写成 2025-06 的样子。",
         "state" => "可用 pending、returned、approved、disagreed、unsettled、unsubmitted 或 withdrawn。",
-        "conflicts" | "changed" | "flagged" | "late" | "resubmitted" => "请写 true 或 false。",
+        "conflicts" | "changed" | "flagged" | "late" | "resubmitted" | "unanswered" => "请写 true 或 false。",
         "limit" => "请写 1 到 500 的整数。",
         "cursor" => "请原样使用上一页给出的 cursor。",
         "lang" => "请写 zh 或 en。",
@@ -267,7 +267,7 @@ fn wrong_value_en(name: &str) -> &'static str {
     match name {
         "month" => "Please write the month like 2025-06.",
         "state" => "Please use pending, returned, approved, disagreed, unsettled, unsubmitted or withdrawn.",
-        "conflicts" | "changed" | "flagged" | "late" | "resubmitted" => "Please write true or false.",
+        "conflicts" | "changed" | "flagged" | "late" | "resubmitted" | "unanswered" => "Please write true or false.",
         "limit" => "Please write a whole number from 1 to 500.",
         "cursor" => "Please use a cursor as the page before gave it.",
         "lang" => "Please write zh or en.",

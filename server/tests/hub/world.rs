@@ -487,9 +487,21 @@ impl World {
 
     /// Writes a review event about a record at its present version.
     pub(crate) fn review(&mut self, tablet: &mut Tablet, record: DocId, kind: ReviewKind) -> DocId {
+        self.review_with(tablet, record, kind, BTreeMap::new())
+    }
+
+    /// The same, with notes on fields.
+    pub(crate) fn review_with(
+        &mut self,
+        tablet: &mut Tablet,
+        record: DocId,
+        kind: ReviewKind,
+        field_notes: BTreeMap<FieldPath, String>,
+    ) -> DocId {
         let name = tablet.replica.home_of(&record).unwrap().unwrap();
         let row = tablet.replica.record_row(&record).unwrap().unwrap();
         let mut event = self.event(tablet, record, &name, kind, row.heads.into_iter().collect());
+        event.field_notes = field_notes;
         if kind != ReviewKind::Comment {
             event.seen = row.review.seen_now;
         }

@@ -21,6 +21,7 @@ fn assert_counted(reader: &Reader, what: &str) {
                 .with(Mark::Changed, record.changed_after_approval)
                 .with(Mark::Conflict, !record.conflicts.is_empty())
                 .with(Mark::Resubmitted, record.is_resubmitted)
+                .with(Mark::Unanswered, record.is_unanswered)
                 .with(Mark::Flagged, record.flags != FlagSet::default())
                 .with(Mark::Late, record.flags.iter().any(|flag| flag == Flag::LateReport));
             counts.add(&record.state, marks, 1);

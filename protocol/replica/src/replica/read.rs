@@ -10,6 +10,7 @@ use qianmo_protocol::time::Month;
 
 use super::absorb::Standing;
 use super::judge::Overruled;
+use super::review::is_unanswered;
 use super::{CODE_TWIN, CODE_WAITS, Delivery, Replica, ReplicaError, ReviewView};
 use crate::overlay::decode;
 use crate::rows::{self, CONTENT_PASSED, ChangePlace, DocKind, DocRow, PackRow, Unreadable};
@@ -42,6 +43,8 @@ pub struct RecordRow {
     pub view: RecordView,
     /// Where it stands in review.
     pub review: ReviewState,
+    /// Its author said something that nobody answered or decided on since, by the writers' clocks.
+    pub is_unanswered: bool,
     /// Fields that need a person's decision.
     pub conflicts: Vec<ConflictView>,
     /// Where this device's work in it is.
@@ -215,12 +218,14 @@ impl Replica {
         let Some(document) = self.document(record)? else { return Ok(None) };
         let heads = document.heads();
         let reviews = self.reviews(record)?;
+        let view = document.view();
         let row = RecordRow {
             id: *record,
             logbook: doc_row.logbook,
             review: self.fold_reviews(record, &reviews, &heads),
+            is_unanswered: is_unanswered(&view.root.author, &reviews),
             heads,
-            view: document.view(),
+            view,
             conflicts: document.conflicts(),
             delivery: self.delivery(record)?,
             touched: self.last_touch(record, doc_row.touched)?,

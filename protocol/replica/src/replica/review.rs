@@ -1,7 +1,7 @@
 //! Reviews of a record: its events and comments, and the state they fold to.
 
 use qianmo_protocol::control::held_review_still_hides;
-use qianmo_protocol::ids::{ChangeHash, DocId};
+use qianmo_protocol::ids::{ChangeHash, DocId, PersonCode};
 use qianmo_protocol::review::{FoldEvent, ReviewEvent, ReviewKind, ReviewState, Standing, fold};
 
 use super::{Replica, ReplicaError};
@@ -18,8 +18,34 @@ pub struct ReviewView {
     pub standing: Standing,
 }
 
+/// Whether a record's author had the last word: a comment, and nothing of anybody else after it.
+pub(super) fn is_unanswered(author: &PersonCode, views: &[ReviewView]) -> bool {
+    let counting = || views.iter().filter(|view| view.standing == Standing::Admitted).map(|view| &view.event);
+    let said = counting().filter(|event| event.person == *author && event.kind == ReviewKind::Comment);
+    let answered = counting().filter(|event| event.person != *author).map(|event| event.time).max();
+    said.map(|event| event.time).max().is_some_and(|said| answered.is_none_or(|answered| said > answered))
+}
+
+fn in_order(views: Vec<ReviewView>) -> Vec<ReviewView> {
+    let (mut comments, mut events): (Vec<ReviewView>, Vec<ReviewView>) =
+        views.into_iter().partition(|view| view.event.kind == ReviewKind::Comment);
+    // An event sees only events before it, so the number of what it has seen grows along every chain; a comment sees none.
+    events.sort_by_key(|view| (view.event.seen.len(), view.event.time, view.id));
+    comments.sort_by_key(|view| (view.event.time, view.id));
+    let mut comments = comments.into_iter().peekable();
+    let mut ordered = Vec::with_capacity(events.len().saturating_add(comments.len()));
+    for event in events {
+        while let Some(comment) = comments.next_if(|comment| comment.event.time < event.event.time) {
+            ordered.push(comment);
+        }
+        ordered.push(event);
+    }
+    ordered.extend(comments);
+    ordered
+}
+
 impl Replica {
-    /// The events and comments of a record, each after those it has seen.
+    /// The events and comments of a record: events each after those it has seen, comments among them by the writers' clocks.
     ///
     /// # Errors
     /// [`ReplicaError`] when the store cannot be read.
@@ -29,11 +55,7 @@ impl Replica {
             let Some(id) = rows::tail::<16>(&key).map(DocId) else { continue };
             views.extend(self.review_view(&id)?);
         }
-        // An event sees only events before it, so the number of what it has seen grows along every chain.
-        views.sort_by(|a: &ReviewView, b| {
-            (a.event.seen.len(), a.event.time, a.id).cmp(&(b.event.seen.len(), b.event.time, b.id))
-        });
-        Ok(views)
+        Ok(in_order(views))
     }
 
     pub(super) fn review_view(&self, id: &DocId) -> Result<Option<ReviewView>, ReplicaError> {

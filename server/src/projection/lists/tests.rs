@@ -28,13 +28,14 @@ struct Row {
     is_changed: bool,
     conflicts: i64,
     is_resubmitted: bool,
+    is_unanswered: bool,
     flags: i64,
     text: usize,
 }
 
 fn row() -> impl Strategy<Value = Row> {
     let sorts = (0..3_usize, 0..3_usize, 0..3_usize, 0..3_usize, 0..3_usize);
-    let marks = (any::<bool>(), 0..3_i64, any::<bool>(), prop::sample::select(vec![0_i64, 1, 8, 9]));
+    let marks = (any::<bool>(), 0..3_i64, any::<(bool, bool)>(), prop::sample::select(vec![0_i64, 1, 8, 9]));
     let parts = (0..24_u8, prop::bool::weighted(0.2), 0..6_i64, sorts, marks);
     parts.prop_map(|(id, is_gone, created_at, (station, month, form, state, text), marks)| Row {
         id,
@@ -46,7 +47,8 @@ fn row() -> impl Strategy<Value = Row> {
         state,
         is_changed: marks.0,
         conflicts: marks.1,
-        is_resubmitted: marks.2,
+        is_resubmitted: marks.2.0,
+        is_unanswered: marks.2.1,
         flags: marks.3,
         text,
     })
@@ -76,9 +78,9 @@ const fn is_registry(row: &Row) -> bool {
 }
 
 fn write(connection: &Connection, row: &Row) {
-    let sql = "INSERT INTO record VALUES (NULL, ?1, ?2, 0, '', ?3, ?4, ?5, 1, ?6, 'P01', ?7, ?8, ?9, ?10, '[]', '', '{}', '{}', NULL, x'00', ?11, ?12, ?13) \
+    let sql = "INSERT INTO record VALUES (NULL, ?1, ?2, 0, '', ?3, ?4, ?5, 1, ?6, 'P01', ?7, ?8, ?9, ?10, '[]', '', '{}', '{}', NULL, x'00', ?11, ?14, ?12, ?13) \
          ON CONFLICT (id) DO UPDATE SET gone = ?2, station = ?3, month = ?4, form = ?5, registry = ?6, created_at = ?7, state = ?8, \
-         changed_after_approval = ?9, conflicts = ?10, resubmitted = ?11, flags = ?12, marks = ?13 RETURNING number";
+         changed_after_approval = ?9, conflicts = ?10, resubmitted = ?11, flags = ?12, marks = ?13, unanswered = ?14 RETURNING number";
     let values = params![
         [row.id; 16],
         row.is_gone,
@@ -92,7 +94,8 @@ fn write(connection: &Connection, row: &Row) {
         row.conflicts,
         row.is_resubmitted,
         row.flags,
-        marks(row).bits()
+        marks(row).bits(),
+        row.is_unanswered,
     ];
     let number: i64 = connection.query_row(sql, values, |row| row.get(0)).unwrap();
     connection.execute("DELETE FROM search WHERE rowid = ?1", [number]).unwrap();
@@ -117,6 +120,7 @@ fn marks(row: &Row) -> Marks {
         .with(Mark::Changed, row.is_changed)
         .with(Mark::Conflict, row.conflicts > 0)
         .with(Mark::Resubmitted, row.is_resubmitted)
+        .with(Mark::Unanswered, row.is_unanswered)
         .with(Mark::Flagged, row.flags != 0)
         .with(Mark::Late, row.flags >= 8)
 }
