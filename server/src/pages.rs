@@ -15,6 +15,7 @@
 //! help     what everything means       complaints  complaints and suggestions
 //! form     fields that were sent        nav      the links of every page
 //! find     one box, and timelines            evidence     what stands beside a record
+//! saved    filters under a name              (kept for each account)
 //! sweep    many approved at once             numbers      whole numbers of persons, shown when asked for
 //! ```
 
@@ -32,6 +33,7 @@ mod nav;
 mod numbers;
 mod queue;
 mod record;
+mod saved;
 mod story;
 mod sweep;
 mod words;
@@ -65,6 +67,8 @@ pub(crate) fn routes() -> Router<WebState> {
         .route("/targets/{code}", get(find::target))
         .route("/people/{code}", get(find::person))
         .route("/inbox", get(queue::inbox))
+        .route("/filters", post(saved::keep))
+        .route("/filters/delete", post(saved::forget))
         .route("/inbox/approve", get(sweep::summary).post(sweep::approve))
         .route("/records/{id}", get(record_page))
         .route("/records/{id}/act", post(desk::act).get(back_to_record))
@@ -134,9 +138,13 @@ impl Chrome {
         let code = signed.person().as_str();
         let name = names.of(ReferenceKind::Person, code).unwrap_or(code).to_owned();
         let bar = Self::bar(&self.here, self.lang, Some(signed));
-        let privacy =
-            if signed.sight() == Sight::Nobody { self.words.masked_note } else { self.words.named_note };
-        Self { privacy, signed: Some(Who { name, csrf: signed.csrf(), must_change: signed.must_change() }), bar, ..self }
+        let privacy = if signed.sight() == Sight::Nobody { self.words.masked_note } else { self.words.named_note };
+        Self {
+            privacy,
+            signed: Some(Who { name, csrf: signed.csrf(), must_change: signed.must_change() }),
+            bar,
+            ..self
+        }
     }
 
     fn or(self, signed: Option<&Signed>, names: &Names) -> Self {
@@ -300,7 +308,7 @@ async fn index(State(state): State<WebState>, headers: HeaderMap, uri: Uri) -> R
     let asked = Asked::read(&uri, &["cursor", "lang"])?;
     let (filter, lang) = (asked.filter()?, asked.lang()?);
     let after = asked.cursor(ListCursor::decode)?;
-    let found = list::Found::read(&state, &filter, after).await?;
+    let found = list::Found::read(&state, &filter, after, signed.as_ref()).await?;
     rendered(&list::ListView::new(&state, lang, filter, after, found, signed.as_ref()))
 }
 

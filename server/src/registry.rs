@@ -31,6 +31,7 @@ mod complaint;
 mod device;
 mod disclosure;
 mod enrol;
+mod saved;
 mod ticket;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub use complaint::{
 pub use device::{DeviceRow, DeviceStanding, RegistryError};
 pub use disclosure::{DISCLOSURES_PER_PAGE, Disclosure};
 pub use enrol::Enrolled;
+pub use saved::{SAVED_MAX, SAVED_NAME_CHARS_MAX, SaveError, SavedFilter};
 pub use ticket::{IssueError, TICKET_HOURS_MAX, TicketGrant, TicketNote, TicketOrder};
 
 /// Answers enrolment requests: the hub judges, the authority certifies.

@@ -28,6 +28,8 @@ mod office;
 mod pages;
 #[path = "read_side/projection.rs"]
 mod projection;
+#[path = "read_side/saved.rs"]
+mod saved;
 #[path = "read_side/sight.rs"]
 mod sight;
 #[path = "read_side/signed.rs"]

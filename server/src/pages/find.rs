@@ -246,7 +246,10 @@ pub(super) async fn find(State(state): State<WebState>, headers: HeaderMap, uri:
                 Some(state.read(move |reader| reader.list(&filter, None, GROUP_RESULTS)).await?)
             }
         };
-        (StatusCode::OK, Results::Found(Box::new(search.found(&View::new(&state, &names, signed.as_ref()), listed.as_ref()))))
+        (
+            StatusCode::OK,
+            Results::Found(Box::new(search.found(&View::new(&state, &names, signed.as_ref()), listed.as_ref()))),
+        )
     };
     let kept: String = search.typed.chars().take(QUERY_CHARS_MAX).collect();
     let at = if kept.is_empty() { "/find".to_owned() } else { here(&kept, search.group, search.page) };

@@ -11,12 +11,14 @@ use qianmo_protocol::ids::DocId;
 use qianmo_protocol::record::FieldPath;
 
 use super::queue::{Queue, in_order};
+use super::saved::{self, Saved};
 use super::sweep::doubtful;
 use super::{Badge, Chrome, PAGE_RECORDS, Words, address, badges, hinted};
 use crate::projection::{
     Counts, Filter, ListCursor, Listed, Mark, Marks, Names, Order, Places, ProjectedRecord, QUERY_CHARS_MAX,
     STATE_WORDS, UNREADABLE, answered_day, state_label,
 };
+use crate::registry::SavedFilter;
 use crate::web::{Refusal, Signed, Teller, View, WebState, minute};
 
 /// Characters of a record's text in the list.
@@ -29,14 +31,25 @@ pub(super) struct Found {
     pub(super) places: Places,
     pub(super) listed: Listed,
     pub(super) names: Arc<Names>,
+    /// The filters of whoever is signed in.
+    pub(super) kept: Option<Vec<SavedFilter>>,
 }
 
 impl Found {
     /// One page of a list.
-    pub(super) async fn read(state: &WebState, filter: &Filter, after: Option<ListCursor>) -> Result<Self, Refusal> {
+    pub(super) async fn read(
+        state: &WebState,
+        filter: &Filter,
+        after: Option<ListCursor>,
+        signed: Option<&Signed>,
+    ) -> Result<Self, Refusal> {
         let (wanted, names) = (filter.clone(), state.names().await?);
+        let kept = match signed {
+            Some(signed) => Some(saved::read(state, signed).await?),
+            None => None,
+        };
         let read = state.read(move |reader| {
-            Ok(Self { names, places: reader.places()?, listed: reader.list(&wanted, after, PAGE_RECORDS)? })
+            Ok(Self { names, kept, places: reader.places()?, listed: reader.list(&wanted, after, PAGE_RECORDS)? })
         });
         read.await
     }
@@ -61,6 +74,8 @@ pub(super) struct ListView {
     is_inbox: bool,
     /// Where those that raise no question are approved together, and how many there are.
     sweep: Option<(String, u64)>,
+    /// The filters of whoever is signed in.
+    saved: Option<Saved>,
     /// What was just done, and to which record.
     done: Option<(&'static str, Option<String>)>,
     is_filtered: bool,
@@ -113,7 +128,7 @@ impl ListView {
         found: Found,
         signed: Option<&Signed>,
     ) -> Self {
-        let Found { places, listed: Listed { counts, page }, names } = found;
+        let Found { places, listed: Listed { counts, page }, names, kept: mine } = found;
         let chrome = Chrome::new(state, lang, &link(&filter, after.as_ref())).or(signed, &names);
         let words = chrome.words;
         let is_inbox = filter.order == Order::Oldest;
@@ -131,6 +146,7 @@ impl ListView {
             rows: page.records.iter().map(|record| row(&view, record, &from, lang)).collect(),
             title: if is_inbox { words.inbox } else { words.records },
             action: place(&filter),
+            saved: mine.map(|mine| Saved::new(&chrome, &filter, mine, signed)),
             is_inbox,
             sweep: sweep(&filter, &counts, signed).map(|(link, count)| (address(&link, lang), count)),
             done: None,
@@ -152,7 +168,8 @@ impl ListView {
 
 /// From the inbox, for whoever decides, when there are several.
 fn sweep(filter: &Filter, counts: &Counts, signed: Option<&Signed>) -> Option<(String, u64)> {
-    let is_asked = filter.order == Order::Oldest && signed.is_some_and(Signed::may_review);
+    let is_asked =
+        filter.order == Order::Oldest && filter.marks == Marks::NONE && signed.is_some_and(Signed::may_review);
     let count = counts.without("pending", doubtful());
     (is_asked && count > 1).then(|| (super::sweep::link(filter), count))
 }

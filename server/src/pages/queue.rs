@@ -110,7 +110,7 @@ pub(super) async fn inbox(State(state): State<WebState>, headers: HeaderMap, uri
     let signed = state.visitor(&headers).await?;
     let filter = in_order(at_home(asked.filter()?, &signed));
     let after = asked.cursor(ListCursor::decode)?;
-    let found = list::Found::read(&state, &filter, after).await?;
+    let found = list::Found::read(&state, &filter, after, Some(&signed)).await?;
     let view = list::ListView::new(&state, lang, filter, after, found, Some(&signed));
     rendered(&view.with_done(asked.text("done"), asked.text(LAST)))
 }

@@ -23,7 +23,8 @@ pub enum Mark {
 
 impl Mark {
     /// Every mark.
-    pub const ALL: [Self; 6] = [Self::Resubmitted, Self::Unanswered, Self::Flagged, Self::Late, Self::Conflict, Self::Changed];
+    pub const ALL: [Self; 6] =
+        [Self::Resubmitted, Self::Unanswered, Self::Flagged, Self::Late, Self::Conflict, Self::Changed];
 
     /// The parameter that chooses by it.
     #[must_use]

@@ -138,21 +138,14 @@ impl Mask {
         if self.personal == Personal::Shown || value.is_null() {
             return value;
         }
-        if self.personal == Personal::Named {
-            return match value {
-                Value::String(text) => Value::String(personal::mask(&text).unwrap_or(text)),
-                other => other,
-            };
-        }
         let field = form.and_then(|form| match repeat {
             None => form.field(name),
             Some(repeat) => form.repeats().iter().find(|known| known.name == repeat)?.field(name),
         });
-        match (field, value) {
-            (Some(field), value) if field.personal => hidden(field, &value),
-            (Some(_), Value::String(text)) => Value::String(personal::mask(&text).unwrap_or(text)),
-            (Some(_), value) => value,
-            (None, _) => Value::String(HIDDEN.to_owned()),
+        match field {
+            None if self.personal == Personal::Masked => Value::String(HIDDEN.to_owned()),
+            Some(field) if self.personal == Personal::Masked && field.personal => hidden(field, &value),
+            Some(_) | None => value.as_str().and_then(personal::mask).map_or(value, Value::String),
         }
     }
 }

@@ -41,11 +41,7 @@ impl Wire for Disclosure {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            at: UnixMillis(reader.i64("at")?),
-            by: reader.code("by")?,
-            record: DocId(reader.array("record")?),
-        })
+        Ok(Self { at: UnixMillis(reader.i64("at")?), by: reader.code("by")?, record: DocId(reader.array("record")?) })
     }
 }
 

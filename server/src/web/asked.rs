@@ -13,8 +13,19 @@ use super::refusal::{Fault, Refusal};
 use crate::projection::{Filter, Mark, Marks, Order, PAGE_MAX, STATE_WORDS};
 
 /// Parameters that choose records of a list.
-const FILTERS: [&str; 11] =
-    ["station", "month", "form", "state", "text", "conflicts", "changed", "flagged", "late", "resubmitted", "unanswered"];
+const FILTERS: [&str; 11] = [
+    "station",
+    "month",
+    "form",
+    "state",
+    "text",
+    "conflicts",
+    "changed",
+    "flagged",
+    "late",
+    "resubmitted",
+    "unanswered",
+];
 
 /// What was asked, by parameter. A parameter with an empty value is as if it were not there: forms send such.
 #[derive(Debug, Default)]

@@ -47,6 +47,8 @@ pub(crate) enum Refusal {
     VersionGone,
     /// What was written is longer than can be kept.
     TooLong,
+    /// As many filters as may be are kept already.
+    TooManyFilters,
     /// A fault of ours.
     Internal,
 }
@@ -89,7 +91,7 @@ impl Refusal {
             Self::SignInFirst | Self::PasswordFirst => StatusCode::SEE_OTHER,
             Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::NotOurForm | Self::NotAllowed => StatusCode::FORBIDDEN,
-            Self::VersionGone => StatusCode::CONFLICT,
+            Self::VersionGone | Self::TooManyFilters => StatusCode::CONFLICT,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -115,6 +117,7 @@ impl Refusal {
             Self::NotAllowed => "not_allowed",
             Self::VersionGone => "version_gone",
             Self::TooLong => "too_long",
+            Self::TooManyFilters => "too_many_filters",
             Self::Internal => "internal",
         }
     }
@@ -138,6 +141,7 @@ impl Refusal {
             | Self::NotAllowed
             | Self::VersionGone
             | Self::TooLong
+            | Self::TooManyFilters
             | Self::Internal => None,
         }
     }
@@ -162,6 +166,7 @@ impl Refusal {
             Self::NotAllowed => ("没有权限做这个操作", "没有生效。需要的话，请管理员授予相应的角色。"),
             Self::VersionGone => ("页面上的内容已不在这里", "记录可能已被删除或被隔离，操作没有生效。请刷新后再看。"),
             Self::TooLong => ("写得太长了", "没有保存。请缩短后再提交。"),
+            Self::TooManyFilters => ("保存的筛选太多了", "最多保存 20 个。请先删除不用的，再保存。"),
             Self::Internal => ("服务器没能读出记录", "记录本身没有丢失。请告诉管理员查看日志。"),
         };
         Said { what: what.to_owned(), next }
@@ -205,6 +210,9 @@ impl Refusal {
                 "The record may have been erased or be held; nothing was done. Please reload the page.",
             ),
             Self::TooLong => ("That is too long", "Nothing was saved. Please make it shorter."),
+            Self::TooManyFilters => {
+                ("Too many filters are kept", "At most 20 are kept. Please delete one, then keep this.")
+            }
             Self::Internal => (
                 "The hub could not read its records",
                 "No record is lost. Please tell the administrator to look in the log.",
@@ -259,6 +267,9 @@ fn wrong_value_zh(name: &str) -> &'static str {
         "cursor" => "请原样使用上一页给出的 cursor。",
         "lang" => "请写 zh 或 en。",
         "query" => "请检查地址里的百分号编码。",
+        "text" => "请写 1 到 100 个字，里面要有字或数字。",
+        "name" => "名字写 1 到 30 个字，不换行。",
+        "kind" | "place" | "field" | "reason" | "record" => "请回到页面，重新打开后再提交。",
         _ => "编号由 1 到 16 个字母、数字、- _ . 组成。",
     }
 }
@@ -272,6 +283,9 @@ fn wrong_value_en(name: &str) -> &'static str {
         "cursor" => "Please use a cursor as the page before gave it.",
         "lang" => "Please write zh or en.",
         "query" => "Please check the percent-encoding of the address.",
+        "text" => "Please write 1 to 100 characters with a letter or a digit among them.",
+        "name" => "A name has 1 to 30 letters on one line.",
+        "kind" | "place" | "field" | "reason" | "record" => "Please open the page again and send it once more.",
         _ => "A code has 1 to 16 letters, digits, - _ or . characters.",
     }
 }

@@ -34,7 +34,8 @@ async fn office(seed: u64) -> (Office, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_and_positions_are_shown_to_who_reviews_the_station_and_to_nobody_else() {
     let (office, record) = office(611).await;
-    for (person, sees) in [("C01", true), ("C02", true), ("A01", true), ("C03", false), ("P01", false), ("C04", false)] {
+    for (person, sees) in [("C01", true), ("C02", true), ("A01", true), ("C03", false), ("P01", false), ("C04", false)]
+    {
         let browser = Browser::signed_in(&office, person).await;
         let page = browser.get(&record).await.body;
         for word in PERSONAL {

@@ -73,7 +73,9 @@ async fn comments_stand_at_their_answer_oldest_first_and_an_answer_is_given_ther
     assert!(about.contains("<option value=\"satisfaction\" selected>"), "{about}");
     // Whoever is not signed in reads it, and has nothing to answer with.
     let masked = office.get(&format!("/records/{record}")).await.body;
-    assert!(thread(&masked).contains("154****5678") && !masked.contains("<textarea") && !masked.contains("class=\"say\""));
+    assert!(
+        thread(&masked).contains("154****5678") && !masked.contains("<textarea") && !masked.contains("class=\"say\"")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,8 +58,15 @@ pub(super) const PARTS: [Part; 6] = [
             (
                 ("打开这些网页的人", "Whoever opens these pages"),
                 (
-                    "看到工作内容。表单里标为个人信息的姓名、电话等一律隐去，位置只到约一公里。",
-                    "The work. Names, telephones and whatever else a form marks as personal are hidden, positions are shown to about a kilometre.",
+                    "没有登录的只看到工作内容。表单里标为个人信息的姓名、电话等一律隐去，位置只到约一公里。",
+                    "Without signing in, the work. Names, telephones and whatever else a form marks as personal are hidden, positions are shown to about a kilometre.",
+                ),
+            ),
+            (
+                ("审核本站记录的协调员和管理员", "Coordinators and administrators who review the station"),
+                (
+                    "登录后看到本站的姓名、位置和金额。电话和证件号中间几位仍然隐去，要看完整的，每次都会记下是谁看的。",
+                    "Signed in, they see the station’s names, positions and sums. The middle of telephone and identity numbers stays hidden; whoever has one shown is written down each time.",
                 ),
             ),
             (

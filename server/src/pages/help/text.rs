@@ -51,6 +51,20 @@ pub(super) const DAY: Part = Part {
             ),
         ),
         (
+            ("看回复", "Read the replies"),
+            (
+                "作者回了话、还没人理的，待审页上方有“有回复”。点开，在那一项下面回。",
+                "Where an author replied and nobody answered yet, the inbox has “With a reply”. Open it and answer below the field.",
+            ),
+        ),
+        (
+            ("保存筛选", "Keep a filter"),
+            (
+                "常看的站点、表单或关键词，筛选后点“保存这个筛选”，下次一点就到。只有您自己看得到。",
+                "For a station, form or word you look at often, filter and press “Keep this filter”; next time it is one touch. Only you see it.",
+            ),
+        ),
+        (
             ("看设备", "Look at the devices"),
             (
                 "“设备”里排在最前、标着“失联”的，打个电话问一问。",
