@@ -47,8 +47,11 @@ fn morning_of_records_is_reviewed_by_keys_alone_and_the_inbox_ends_empty() {
         browser.keys("k").await;
         browser.keys(Key::Enter).await;
         browser.sees(&order[0]).await;
+        // A key is heard once the page's script runs, which is after its text is there.
+        browser.waits_for("#desk[data-ready]").await;
         browser.keys("j").await;
         browser.sees(&order[1]).await;
+        browser.waits_for("#desk[data-ready]").await;
         browser.keys("k").await;
         browser.sees(&order[0]).await;
         look(&browser, &Page::new("inbox-record", ""), "zh-CN", TABLET, &mut faults).await;
