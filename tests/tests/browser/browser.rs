@@ -117,7 +117,9 @@ impl Browser {
         found.unwrap_or_else(|error| panic!("{name}: {error}")).click().await.unwrap();
     }
 
+    /// Clicks it, once it is there: the page before may still be the one that is shown.
     pub async fn press(&self, css: &str) {
+        self.waits_for(css).await;
         self.find(css).await.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
