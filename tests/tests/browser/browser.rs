@@ -13,6 +13,20 @@ const POLL: Duration = Duration::from_millis(30);
 /// Most stops of the Tab key on a way to something.
 const STOPS_MAX: usize = 200;
 
+/// Marks the document when it is about to be left: when a form is sent or a link followed, and no script of the page has kept it from that. Where no
+/// script runs, no event is heard either, and it is what is pressed that tells.
+const LEAVING: &str = "
+  const root = document.documentElement, at = arguments[0];
+  const leads = (link) => link && !(link.hash && link.pathname === location.pathname && link.search === location.search);
+  if (!matchMedia('(scripting: enabled)').matches) {
+    if (at) root.dataset.left = leads(at.closest('a[href]')) || at.form && at.type === 'submit' ? 'yes' : '';
+  } else if (!('left' in root.dataset)) {
+    root.dataset.left = '';
+    const leaves = (event) => { if (!event.defaultPrevented) root.dataset.left = 'yes'; };
+    addEventListener('submit', leaves);
+    addEventListener('click', (event) => { if (leads(event.target.closest('a[href]'))) leaves(event); });
+  }";
+
 /// A window's inside, in pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
@@ -114,13 +128,33 @@ impl Browser {
             Ok(found) => Ok(found),
             Err(_) => self.driver.find(By::XPath(called)).await,
         };
-        found.unwrap_or_else(|error| panic!("{name}: {error}")).click().await.unwrap();
+        let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
+        self.acts(Some(&found), found.click()).await;
     }
 
     /// Clicks it, once it is there: the page before may still be the one that is shown.
     pub async fn press(&self, css: &str) {
         self.waits_for(css).await;
-        self.find(css).await.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
+        let found = self.find(css).await;
+        self.acts(Some(&found), found.click()).await;
+    }
+
+    /// Does this to what is found or to what has the keyboard, and when it leads to another page, waits for that one: what is done next must not be
+    /// done to the page before.
+    async fn acts(&self, found: Option<&WebElement>, action: impl Future<Output = WebDriverResult<()>>) {
+        let found = found.map_or(Value::Null, |found| found.to_json().unwrap());
+        self.run_with(LEAVING, found).await;
+        action.await.unwrap_or_else(|error| panic!("{error}"));
+        let start = Instant::now();
+        loop {
+            // A page that is just being left answers nothing.
+            let left = self.driver.execute("return document.documentElement.dataset.left ?? ''", vec![]).await;
+            if left.is_ok_and(|left| left.json() != "yes") {
+                return;
+            }
+            assert!(start.elapsed() < DEADLINE, "no page comes after {}", self.path().await);
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Writes into the field of this name.
@@ -137,12 +171,12 @@ impl Browser {
 
     /// Types where the keyboard is.
     pub async fn keys(&self, keys: impl Into<TypingData>) {
-        self.driver.action_chain().send_keys(keys).perform().await.unwrap();
+        self.acts(None, self.driver.action_chain().send_keys(keys).perform()).await;
     }
 
     /// Presses a key while another is held.
     pub async fn chord(&self, held: Key, key: Key) {
-        self.driver.action_chain().key_down(held.clone()).send_keys(key).key_up(held).perform().await.unwrap();
+        self.acts(None, self.driver.action_chain().key_down(held.clone()).send_keys(key).key_up(held).perform()).await;
     }
 
     /// Goes on with the Tab key until what the selector means has the keyboard. Every stop on the way must show that it has it.
