@@ -1,7 +1,14 @@
 // What the pages do beyond what links and forms do: keys, and news while a page is open. Nothing here is needed to work.
+// Written for the first browsers that know modules (2017): an older one leaves a module alone, and a word that one of them did
+// not know would take all of this away.
 
 const typing = (target) => target.closest("input:not([type=checkbox]), textarea, select") !== null;
 const byKey = (key) => document.querySelector(`[data-key="${key}"]`);
+const isDeskNote = (target) => target instanceof Element && target.matches("#desk textarea");
+
+function on(node, does) {
+  if (node) does(node);
+}
 
 // ---- keys ----
 
@@ -20,10 +27,10 @@ function move(step) {
 // A key that is held, or pressed twice, must not decide on the record that comes next, which nobody has seen yet.
 const LOOK_MS = 600;
 const desk = document.querySelector("#desk");
-setTimeout(() => desk?.setAttribute("data-ready", ""), LOOK_MS);
+setTimeout(() => desk && desk.setAttribute("data-ready", ""), LOOK_MS);
 
 function act(kind) {
-  if (!desk?.hasAttribute("data-ready")) return;
+  if (!desk || !desk.hasAttribute("data-ready")) return;
   const button = document.querySelector(`#desk button[name=kind][value=${kind}]`);
   if (button) button.click();
 }
@@ -38,22 +45,21 @@ function writeReturn() {
 
 // To say something of an answer, the page need not be fetched again: what was typed stays.
 document.addEventListener("click", (event) => {
-  const field = event.target.closest?.(".say")?.dataset.field;
+  const link = event.target instanceof Element && event.target.closest(".say");
   const choice = document.querySelector("#desk select[name=field]");
-  if (!field || !choice) return;
-  choice.value = field;
-  if (choice.value !== field) return;
+  if (!link || !choice) return;
+  choice.value = link.dataset.field;
+  if (choice.value !== link.dataset.field) return;
   event.preventDefault();
-  const note = document.querySelector("#desk [name=field_note]");
-  note?.focus();
+  on(document.querySelector("#desk [name=field_note]"), (note) => note.focus());
 });
 
 document.addEventListener("keydown", (event) => {
   const { target, key } = event;
-  if (target.matches?.("#desk textarea") && key === "Enter" && (event.ctrlKey || event.metaKey)) {
+  if (isDeskNote(target) && key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     if (event.repeat) return;
-    return act(target.dataset.act ?? "comment");
+    return act(target.dataset.act || "comment");
   }
   if (key === "Escape" && typing(target)) return target.blur();
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat || typing(target)) return;
@@ -62,8 +68,8 @@ document.addEventListener("keydown", (event) => {
     k: () => move(-1),
     a: () => act("approve"),
     r: writeReturn,
-    u: () => byKey("u")?.click(),
-    "/": () => document.querySelector("input[type=search]")?.focus(),
+    u: () => on(byKey("u"), (link) => link.click()),
+    "/": () => on(document.querySelector("input[type=search]"), (box) => box.focus()),
   };
   const does = keys[key.toLowerCase()];
   if (does) {
@@ -80,7 +86,15 @@ async function fetched() {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
-const address = (row) => row.querySelector("a")?.getAttribute("href");
+function address(row) {
+  const link = row.querySelector("a");
+  return link && link.getAttribute("href");
+}
+
+function fill(node, parts) {
+  node.textContent = "";
+  node.append(...parts);
+}
 
 /** Puts in what came, where it belongs, and leaves everything else in its place. */
 function takeRows(page) {
@@ -93,7 +107,7 @@ function takeRows(page) {
     const mine = known.get(address(row));
     if (mine) {
       const [marks, news] = [mine.querySelector(".marks"), row.querySelector(".marks")];
-      if (marks && news && marks.innerHTML !== news.innerHTML) marks.replaceChildren(...news.childNodes);
+      if (marks && news && marks.innerHTML !== news.innerHTML) fill(marks, news.childNodes);
       last = mine;
     } else {
       const added = document.importNode(row, true);
@@ -109,11 +123,14 @@ function takeRows(page) {
 function takeCounts(page) {
   for (const part of [".total", "nav.chips"]) {
     const [here, there] = [document.querySelector(part), page.querySelector(part)];
-    if (here && there && !here.contains(document.activeElement)) here.replaceChildren(...there.childNodes);
+    if (here && there && !here.contains(document.activeElement)) fill(here, there.childNodes);
   }
 }
 
-const heads = (page) => page.querySelector("#desk input[name=heads], [data-heads]")?.value ?? null;
+function heads(page) {
+  const field = page.querySelector("#desk input[name=heads], [data-heads]");
+  return field ? field.value : null;
+}
 
 async function news() {
   const page = await fetched();
