@@ -10,6 +10,8 @@
 //! page      what every page must pass       page.js   the rules, run in the page
 //! walk      every page, from the demo       reading   without signing in       desk   a coordinator's work
 //! places    tablets and complaints          hostile   texts that mean harm        inbox  review by keys, and news
+//! media     the system's colours, on paper  old       an old WebView              sheet  a style sheet, taken apart
+//! unscripted   a day at the desk without scripts
 //! ```
 //!
 //! A new page is one line in `walk`.
@@ -35,9 +37,13 @@ mod desk;
 mod hostile;
 #[path = "browser/inbox.rs"]
 mod inbox;
+#[path = "browser/media.rs"]
+mod media;
 #[path = "e2e/office.rs"]
 #[allow(dead_code, reason = "shared with the end to end tests, which use all of it")]
 mod office;
+#[path = "browser/old.rs"]
+mod old;
 #[path = "browser/page.rs"]
 mod page;
 #[path = "browser/places.rs"]
@@ -46,5 +52,9 @@ mod places;
 mod reading;
 #[path = "browser/room.rs"]
 mod room;
+#[path = "browser/sheet.rs"]
+mod sheet;
+#[path = "browser/unscripted.rs"]
+mod unscripted;
 #[path = "browser/walk.rs"]
 mod walk;

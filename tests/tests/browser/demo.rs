@@ -3,8 +3,12 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tempfile::TempDir;
+
+/// The one that journeys at the same time look at: to write a year's ledger takes longer than most of them.
+static SHARED: Mutex<Weak<Demo>> = Mutex::new(Weak::new());
 
 /// The demo's hub, while it stays up.
 pub struct Demo {
@@ -16,8 +20,18 @@ pub struct Demo {
 }
 
 impl Demo {
+    /// The one that is up, or a new one. One journey alone may decide there; the others look, and must not count.
+    pub fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let started = Arc::new(Self::start());
+            *shared = Arc::downgrade(&started);
+            started
+        })
+    }
+
     /// Runs it, and waits until it stays up.
-    pub fn start() -> Self {
+    fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let web = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = Command::new(env!("CARGO_BIN_EXE_hub-under-test"))

@@ -1,5 +1,7 @@
 // What is wrong with the page that is shown, as one line a fault. Rules have axe's names where they are axe's rules.
 // Runs as the body of a function; opens every <details>, so that what is in them is looked at too.
+// `options`: `lang`, the language asked for; `contrast`, what text must reach; `edges`, whether colours must carry no meaning;
+// `print`, whether this is paper; `apart`, whether what was marked `data-gap` is laid out by a browser that has no gaps.
 'use strict';
 const [options] = arguments;
 const shown = document.documentElement;
@@ -157,11 +159,15 @@ function contrast(ink, paper) {
   return (high + 0.05) / (low + 0.05);
 }
 
+const CONTRAST = options.contrast ?? 4.5;
+// Where a system forces its colours, letters stand on a plate in the colour of the page, whatever is under them.
+const isPlated = (node) => matchMedia('(forced-colors: active)').matches && getComputedStyle(node).forcedColorAdjust === 'auto';
 function legible(node, ink, what) {
-  const paper = backdrop(node);
+  const paper = backdrop(isPlated(node) ? document.body : node);
   const reached = contrast(colour(ink), paper);
-  if (reached < 4.5) {
-    fault('color-contrast', node, `${what} has ${reached.toFixed(2)} of 4.5: ${ink} on ${paper.slice(0, 3).map(Math.round)}`);
+  if (reached < CONTRAST) {
+    const on = paper.slice(0, 3).map(Math.round);
+    fault('color-contrast', node, `${what} has ${reached.toFixed(2)} of ${CONTRAST}: ${ink} on ${on}`);
   }
 }
 
@@ -185,7 +191,7 @@ const SMALL = 24;
 const isInLine = (node) =>
   getComputedStyle(node).display === 'inline' &&
   Array.from(node.parentElement.childNodes).some((other) => other.nodeType === Node.TEXT_NODE && squeezed(other.data));
-for (const node of controls) {
+for (const node of options.print ? [] : controls) {
   if (!isOnPage(node) || isInLine(node)) continue;
   const isMark = node.matches('[type=checkbox], [type=radio]');
   const rect = (isMark && node.labels?.[0] ? node.labels[0] : node).getBoundingClientRect();
@@ -211,6 +217,113 @@ for (const node of all('body *').filter(isOnPage)) {
   const isCut = ['hidden', 'clip'].includes(style.overflowX) && node.scrollWidth > node.clientWidth + 1;
   if (isCut && !node.matches('input, select, textarea, svg, svg *')) {
     fault('text-cut', node, `shows ${node.clientWidth} of ${node.scrollWidth}`);
+  }
+}
+
+// ---- edges: what has a shape by its colour alone, for who has other colours, or asks for more contrast ----
+
+// WCAG 1.4.11: what tells a control, or carries a meaning.
+const EDGE = 3;
+const SIDES = ['Top', 'Right', 'Bottom', 'Left'];
+const visibility = (ink, node) => contrast(colour(ink), backdrop(node));
+function edge(node, side) {
+  const style = getComputedStyle(node);
+  const isDrawn = !['none', 'hidden'].includes(style[`border${side}Style`]) && parseFloat(style[`border${side}Width`]) >= 1;
+  return isDrawn ? visibility(style[`border${side}Color`], node.parentElement) : 1;
+}
+
+function isTold(one, other) {
+  const [mine, others] = [one, other].map((node) => colour(getComputedStyle(node).backgroundColor));
+  const papers = [mine, others].map((paper, index) => over(paper, backdrop([one, other][index].parentElement)));
+  if (contrast(...papers) >= EDGE) return true;
+  return edge(one, 'Bottom') >= EDGE && edge(other, 'Bottom') < 1.2;
+}
+
+function edges() {
+  for (const node of all('button, .button, .chip, .badge, select, textarea, input:not([type=hidden], [type=checkbox], [type=radio])')) {
+    const least = isOnPage(node) ? Math.min(...SIDES.map((side) => edge(node, side))) : EDGE;
+    if (least < EDGE) fault('edge', node, `has an edge of ${least.toFixed(2)} of ${EDGE}`);
+  }
+  for (const on of all('.chip.on, .places a.on')) {
+    for (const off of on.parentElement.children) {
+      if (!off.classList.contains('on') && !isTold(on, off)) fault('chosen', on, `looks as ${called(off)} does`);
+    }
+  }
+  const meanings = new Map();
+  for (const node of all('.badge')) {
+    const text = squeezed(node.textContent).replace(/\d+/g, '');
+    if ((meanings.get(text) ?? node.className) !== node.className) fault('badge', node, 'is told from another one by its colour only');
+    meanings.set(text, node.className);
+  }
+  for (const node of all('.map line, .map rect, .map circle, .map path, .map text')) {
+    const { fill, stroke, opacity } = getComputedStyle(node);
+    const ink = colour(stroke === 'none' ? fill : stroke);
+    const seen = contrast([...ink.slice(0, 3), ink[3] * Number(opacity)], backdrop(node.closest('svg')));
+    if (seen < EDGE) fault('map', node, `has ${seen.toFixed(2)} of ${EDGE}: ${stroke} and ${fill}`);
+  }
+  // Nothing was clicked on this page, so whatever has the keyboard shows it.
+  for (const node of controls.filter(isVisible)) {
+    node.focus({ preventScroll: true });
+    if (document.activeElement !== node) continue;
+    const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(node);
+    const isDrawn = outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2;
+    const seen = isDrawn ? visibility(outlineColor, node.parentElement) : 1;
+    if (seen < EDGE) fault('focus', node, `shows the keyboard with ${seen.toFixed(2)} of ${EDGE}`);
+  }
+  document.activeElement?.blur();
+}
+if (options.edges) edges();
+
+// ---- paper ----
+
+// Where this is a record's page, its id.
+const record = /^\/records\/([0-9a-f]+)/.exec(location.pathname)?.[1];
+function paper() {
+  // News that came while the page was open; on a screen they stay shown, to be looked at too.
+  for (const notice of all('#news')) notice.hidden = false;
+  // A chosen chip says what a list is narrowed to.
+  for (const node of all('nav a:not(.chip[aria-current]), form, form *, button, .button, summary, .skip, .lang, .who-am-i, #news')) {
+    if (isOnPage(node)) fault('print-control', node, 'is printed');
+  }
+  for (const node of all('body *').filter(isOnPage)) {
+    const style = getComputedStyle(node);
+    const dark = luminance(over(colour(style.backgroundColor), [255, 255, 255, 1]));
+    if (dark < 0.99) fault('print-ink', node, `has ${style.backgroundColor} under it`);
+    const [red, green, blue] = colour(style.color);
+    const hue = Math.max(red, green, blue) - Math.min(red, green, blue);
+    if (node.localName === 'a' && hue > 8) fault('print-link', node, `is ${style.color}`);
+  }
+  const told = squeezed(document.body.innerText);
+  const organisation = squeezed(document.querySelector('.brand span')?.textContent);
+  for (const text of [organisation, squeezed(document.querySelector('h1')?.textContent), record].filter(Boolean)) {
+    if (!told.includes(text)) fault('print-heading', null, `${text} is not printed`);
+  }
+}
+if (options.print) paper();
+
+// ---- gaps ----
+
+// Half of a gap does; two things that touch read as one.
+const isApart = (one, other, [beside, below]) =>
+  Math.max(other.left - one.right, one.left - other.right) >= beside / 2 ||
+  Math.max(other.top - one.bottom, one.top - other.bottom) >= below / 2;
+function boxes(node) {
+  const range = document.createRange();
+  return Array.from(node.childNodes).flatMap((child) => {
+    if (child.nodeType === Node.ELEMENT_NODE) {
+      const isThere = isOnPage(child) && getComputedStyle(child).position !== 'absolute';
+      return isThere ? [{ name: called(child), rect: child.getBoundingClientRect() }] : [];
+    }
+    if (child.nodeType !== Node.TEXT_NODE || !squeezed(child.data)) return [];
+    range.selectNodeContents(child);
+    return [{ name: `"${squeezed(child.data)}"`, rect: range.getBoundingClientRect() }];
+  });
+}
+for (const node of options.apart ? all('[data-gap]').filter(isOnPage) : []) {
+  const parts = boxes(node);
+  const gaps = node.dataset.gap.split(' ').map(Number);
+  for (const [index, part] of parts.slice(1).entries()) {
+    if (!isApart(parts[index].rect, part.rect, gaps)) fault('gap', node, `${parts[index].name} touches ${part.name}`);
   }
 }
 

@@ -40,7 +40,7 @@ impl Page {
 /// What was wrong, page by page.
 #[derive(Debug, Default)]
 pub struct Faults {
-    pages: usize,
+    pub pages: usize,
     found: BTreeMap<String, Vec<String>>,
 }
 
@@ -54,16 +54,22 @@ impl Faults {
         assert!(told.is_empty(), "{} faults on {} pages:\n{}", told.len(), self.pages, told.join("\n"));
     }
 
-    fn add(&mut self, page: &str, fault: String) {
+    pub fn add(&mut self, page: &str, fault: String) {
         self.found.entry(fault).or_default().push(page.to_owned());
     }
+}
+
+/// Where a page is, with the ids that its keys stand for.
+pub fn address(page: &Page, places: &[(&str, String)]) -> String {
+    let path = places.iter().fold(page.path.to_owned(), |path, (key, id)| path.replace(&format!("{{{key}}}"), id));
+    assert!(!path.contains('{'), "{path}: no such record");
+    path
 }
 
 /// Looks at a page in both languages and sizes.
 pub async fn look_at_all(browser: &Browser, pages: &[Page], places: &[(&str, String)], faults: &mut Faults) {
     for page in pages {
-        let path = places.iter().fold(page.path.to_owned(), |path, (key, id)| path.replace(&format!("{{{key}}}"), id));
-        assert!(!path.contains('{'), "{path}: no such record");
+        let path = address(page, places);
         for (tag, query) in [("zh-CN", ""), ("en", "lang=en")] {
             let joint = if query.is_empty() {
                 ""
@@ -114,7 +120,12 @@ async fn text_of(browser: &Browser, standard: u8, fixed: u8) {
 
 /// What the rules say of the page as it is shown.
 pub async fn audit(browser: &Browser, lang: &str) -> Vec<String> {
-    let told = browser.run_with(AUDIT, json!({"lang": lang})).await;
+    audit_with(browser, json!({"lang": lang})).await
+}
+
+/// Likewise, with what the rules are told of how it is shown.
+pub async fn audit_with(browser: &Browser, options: Value) -> Vec<String> {
+    let told = browser.run_with(AUDIT, options).await;
     let texts = |key: &str| -> Vec<String> { serde_json::from_value(told[key].clone()).unwrap() };
     let mut faults = texts("faults");
     let others = texts("origins").into_iter().filter(|origin| *origin != browser.origin);

@@ -1,4 +1,4 @@
-//! Every page there is, light and dark, in both languages and sizes: a new page is one line here.
+//! Every page there is, light and dark, in both languages and sizes: a new page is one line here, and `media` looks at it too.
 
 use serde_json::json;
 use thirtyfour::Key;
@@ -11,7 +11,7 @@ use super::page::{Faults, Page, audit, complaints, look_at_all};
 use super::room::play;
 
 /// Pages that need nobody to sign in. `{key}` is a record that the list of [`PLACES`] shows first.
-const OPEN: [Page; 18] = [
+pub const OPEN: [Page; 18] = [
     Page::new("list", "/"),
     Page::new("list-filtered", "/?state=approved&station=ST01&text=%E6%A2%A8%E5%B0%8F"),
     Page::new("list-conflicts", "/?conflicts=true"),
@@ -33,7 +33,7 @@ const OPEN: [Page; 18] = [
 ];
 
 /// Pages for somebody who is signed in.
-const SIGNED: [Page; 14] = [
+pub const SIGNED: [Page; 14] = [
     Page::new("account", "/account"),
     Page::new("inbox", "/inbox"),
     Page::new("inbox-changed", "/inbox?changed=true"),
@@ -51,18 +51,22 @@ const SIGNED: [Page; 14] = [
 ];
 
 /// Pages for the administrator.
-const ADMINISTRATION: [Page; 2] = [Page::new("fleet-acts", "/fleet/acts"), Page::new("admin-fleet", "/fleet")];
+pub const ADMINISTRATION: [Page; 3] = [
+    Page::new("fleet-acts", "/fleet/acts"),
+    Page::new("fleet-numbers", "/fleet/numbers"),
+    Page::new("admin-fleet", "/fleet"),
+];
 
 /// What a `{key}` stands for: what this link on this page leads to.
-const PLACES: [(&str, &str, &str); 3] = [
+pub const PLACES: [(&str, &str, &str); 3] = [
     ("record", "/?state=approved", "td.what a"),
     ("conflict", "/?conflicts=true", "td.what a"),
     ("returned", "/?state=returned", "td.what a"),
 ];
-const SIGNED_PLACES: [(&str, &str, &str); 1] = [("device", "/fleet", "a[href^='/fleet/devices/']")];
+pub const SIGNED_PLACES: [(&str, &str, &str); 1] = [("device", "/fleet", "a[href^='/fleet/devices/']")];
 
 /// The ids that the keys stand for.
-async fn find(browser: &Browser, wanted: &[(&'static str, &str, &str)], places: &mut Vec<(&'static str, String)>) {
+pub async fn find(browser: &Browser, wanted: &[(&'static str, &str, &str)], places: &mut Vec<(&'static str, String)>) {
     for (key, page, css) in wanted {
         browser.go(page).await;
         let script = "return document.querySelector(arguments[0])?.pathname.match(/[0-9a-f]{8,}/)[0]";
@@ -72,7 +76,7 @@ async fn find(browser: &Browser, wanted: &[(&'static str, &str, &str)], places: 
 }
 
 /// Signs in as the demo says: "sign in: ADDRESS  LOGIN / PASSWORD", a line for each account.
-async fn sign_in(browser: &Browser, demo: &Demo, login: &str) {
+pub async fn sign_in(browser: &Browser, demo: &Demo, login: &str) {
     let mut told = demo.said.lines().filter_map(|line| line.split_once("/sign-in  ")?.1.split_once(" / "));
     let (login, password) =
         told.find(|(name, _)| *name == login).unwrap_or_else(|| panic!("no account: {}", demo.said));
@@ -109,7 +113,7 @@ async fn one_box_leads_to_timelines(browser: &Browser) {
 #[test]
 fn every_page_passes_the_checks_in_both_languages_and_sizes_light_and_dark() {
     play("walk", async |room| {
-        let demo = Demo::start();
+        let demo = Demo::shared();
         let browser = room.browser(demo.web, DESKTOP).await;
         let mut places = Vec::new();
         let mut faults = Faults::default();
