@@ -73,8 +73,8 @@ pub use evict::EvictError;
 pub use names::{Cursor, DraftId, FieldPath, NameError, RecordId, RecordVersion};
 pub use qianmo_forms as forms;
 pub use status::{
-    Connectivity, CopiedNotice, Diagnostics, ErasedNotice, PersonRole, RefusedPack, SyncFailure, SyncPhase, SyncReport,
-    SyncStatus, UpdateNeed, Whoami,
+    Connectivity, CopiedNotice, Diagnostics, ErasedNotice, PersonRole, RefusedPack, Repair, RepairKind, SyncFailure,
+    SyncPhase, SyncReport, SyncStatus, UpdateNeed, Whoami,
 };
 pub use views::{
     Candidate, ConflictKind, Delivery, DeliveryFilter, FieldConflict, HistoryEntry, RecordFilter, RecordPage,

@@ -53,7 +53,7 @@ use crate::error::{OpenError, StoreFailure};
 use crate::event::{EVENTS_MAX, Event};
 use crate::identity::Identity;
 use crate::names::RecordId;
-use crate::status::{CopiedNotice, SyncStatus, UpdateNeed};
+use crate::status::{CopiedNotice, Repair, SyncStatus, UpdateNeed};
 
 pub(crate) use bundle::Contents;
 #[cfg(feature = "simulation")]
@@ -311,7 +311,7 @@ pub(crate) struct Owner {
     held: BTreeMap<DocId, u16>,
     /// The epoch in which what waits was counted.
     counted_in: Option<Epoch>,
-    repairs: Vec<String>,
+    repairs: Vec<Repair>,
     house: erase::House,
 }
 

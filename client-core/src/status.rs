@@ -311,9 +311,51 @@ pub struct Diagnostics {
     /// Whether the store takes no more writes.
     pub read_only: bool,
     /// What opening had to repair or leave out.
-    pub repairs: Vec<String>,
+    pub repairs: Vec<Repair>,
     /// The state digest of each logbook: two devices that hold the same state the same digest.
     pub state_digests: BTreeMap<String, String>,
     /// Drafts that this version cannot read.
     pub unreadable_drafts: usize,
+}
+
+/// What opening the store had to repair or leave out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// What it means to a person.
+    pub kind: RepairKind,
+    /// For support and logs, in English.
+    pub detail: String,
+}
+
+/// What a repair means to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RepairKind {
+    /// The index was made again from the log: nothing is lost.
+    IndexRebuilt,
+    /// The index cannot be kept on the disk and is made again at every start: nothing is lost.
+    IndexInMemory,
+    /// The unfinished end of the last write was cut; nobody was told that it was saved.
+    UnfinishedWrite,
+    /// A place of the log is damaged and was stepped over: what was saved there may be missing.
+    Damaged,
+    /// The store takes no writes.
+    ReadOnly,
+    /// An entry is kept that this version cannot read.
+    Unreadable,
+}
+
+impl RepairKind {
+    /// Its name in files and interfaces.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::IndexRebuilt => "index-rebuilt",
+            Self::IndexInMemory => "index-in-memory",
+            Self::UnfinishedWrite => "unfinished-write",
+            Self::Damaged => "damaged",
+            Self::ReadOnly => "read-only",
+            Self::Unreadable => "unreadable",
+        }
+    }
 }

@@ -22,8 +22,8 @@ use std::time::Duration;
 use hub::{World, visit};
 use qianmo_client_core::{
     ClientConfig, ConflictChoice, Connectivity, Decision, Delivery, DeliveryFilter, DraftInput, EnrollError, Event,
-    FieldClient, FieldEdit, FieldPath, FieldValue, HaltReason, Keep, OpenError, RecordFilter, RecordId, ReviewAct,
-    ReviewNotes, ReviewStatus, Schedule, SyncError, SyncReport, WithdrawReason, WriteError,
+    FieldClient, FieldEdit, FieldPath, FieldValue, HaltReason, Keep, OpenError, RecordFilter, RecordId, RepairKind,
+    ReviewAct, ReviewNotes, ReviewStatus, Schedule, SyncError, SyncReport, WithdrawReason, WriteError,
 };
 use qianmo_protocol::control::Role;
 
@@ -524,13 +524,13 @@ async fn index_folder_that_cannot_be_used_keeps_nobody_from_reading_and_saving()
     std::fs::write(dir.path().join("index"), b"no folder").unwrap();
     let tablet = world.tablet(dir.path()).await;
     let repairs = tablet.diagnostics().unwrap().repairs;
-    assert!(repairs.iter().any(|repair| repair.contains("index cannot be kept")), "{repairs:?}");
+    assert!(repairs.iter().any(|repair| repair.kind == RepairKind::IndexInMemory), "{repairs:?}");
     let later = tablet.create(visit("也要能写")).await.unwrap();
     tablet.close().await.unwrap();
     std::fs::remove_file(dir.path().join("index")).unwrap();
     let tablet = world.tablet(dir.path()).await;
     let repairs = tablet.diagnostics().unwrap().repairs;
-    assert!(repairs.iter().any(|repair| repair.contains("was missing")), "{repairs:?}");
+    assert!(repairs.iter().any(|repair| repair.kind == RepairKind::IndexRebuilt), "{repairs:?}");
     for record in [record, later] {
         assert_eq!(delivery(&tablet, record), Delivery::Waiting);
     }

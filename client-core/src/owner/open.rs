@@ -8,6 +8,7 @@ use qianmo_protocol::ids::{Code, DeviceId};
 use qianmo_protocol::wire::{Reader, Wire as _, Writer};
 use qianmo_replica::disk::{Disk, DiskOpenError, RealDisk};
 use qianmo_replica::index::{Index, IndexOpen, IndexOpenError, MemoryIndex, SledIndex};
+use qianmo_replica::pack_log::DamagePlace;
 use qianmo_replica::replica::{Identity as StoreIdentity, Notice, OpenReport, Replica, ReplicaError, Role};
 
 use super::session::LAST_SUCCESS_KEY;
@@ -15,7 +16,7 @@ use super::{COPIED_KEY, Completions, IndexFate, Owner, Setup};
 use crate::error::{OpenError, StoreFailure, chain};
 use crate::event::Event;
 use crate::identity::{Identity, IdentityFolder};
-use crate::status::CopiedNotice;
+use crate::status::{CopiedNotice, Repair, RepairKind};
 
 /// The authority of a device that belongs to no organisation yet. Nothing can be signed by it.
 const NO_AUTHORITY: [u8; 32] = [0; 32];
@@ -59,7 +60,7 @@ pub(crate) fn assemble(setup: &Setup, parts: Parts) -> Result<Owner, OpenError> 
     let who = store_identity(identity.as_ref());
     let opened = Replica::open(disk, index, who, &mut setup.draws.clone());
     let (replica, report) = opened.map_err(|error| store_failed(&error))?;
-    let mut repairs: Vec<String> = how.repair(&report).into_iter().collect();
+    let mut repairs: Vec<Repair> = how.repair(&report).into_iter().collect();
     repairs.extend(repairs_of(&report));
     let mut owner = Owner {
         setup: setup.clone(),
@@ -133,34 +134,50 @@ fn open_index(dir: &Path, cache_bytes: u64, fate: IndexFate) -> Result<(Box<dyn 
 
 impl IndexMade {
     /// An index that was missing or worthless was made again from the log.
-    fn repair(&self, report: &OpenReport) -> Option<String> {
-        match self {
-            Self::AsWanted | Self::InItsFolder(IndexOpen::Opened) => None,
-            Self::InItsFolder(IndexOpen::Created) => (report.absorbed > 0).then(|| {
-                format!("the index was missing and was built anew from {} entries; nothing is lost", report.absorbed)
-            }),
+    fn repair(&self, report: &OpenReport) -> Option<Repair> {
+        let (kind, detail) = match self {
+            Self::AsWanted | Self::InItsFolder(IndexOpen::Opened) => return None,
+            Self::InItsFolder(IndexOpen::Created) if report.absorbed == 0 => return None,
+            Self::InItsFolder(IndexOpen::Created) => (
+                RepairKind::IndexRebuilt,
+                format!("the index was missing and was built anew from {} entries; nothing is lost", report.absorbed),
+            ),
             Self::InItsFolder(IndexOpen::Rebuilt { reason }) => {
-                Some(format!("the index was built anew, nothing is lost: {reason}"))
+                (RepairKind::IndexRebuilt, format!("the index was built anew, nothing is lost: {reason}"))
             }
-            Self::InMemory { why } => Some(format!(
-                "the index cannot be kept on the disk and is made anew at every start, nothing is lost: {}",
-                chain(why)
-            )),
-        }
+            Self::InMemory { why } => {
+                let why = chain(why);
+                let what = "the index cannot be kept on the disk and is made anew at every start, nothing is lost";
+                (RepairKind::IndexInMemory, format!("{what}: {why}"))
+            }
+        };
+        Some(Repair { kind, detail })
     }
 }
 
-fn repairs_of(report: &OpenReport) -> Vec<String> {
+fn repairs_of(report: &OpenReport) -> Vec<Repair> {
     let mut repairs = Vec::new();
+    let mut add = |kind, detail| repairs.push(Repair { kind, detail });
     if let Some(reason) = &report.rebuilt {
-        repairs.push(format!("the index did not fit the log and was built anew: {reason}"));
+        add(RepairKind::IndexRebuilt, format!("the index did not fit the log and was built anew: {reason}"));
     }
     if let Some(cut) = &report.log.tail_cut {
-        repairs.push(format!("{} bytes of an unfinished write were cut from segment {}", cut.bytes, cut.segment));
+        let detail = format!("{} bytes of an unfinished write were cut from segment {}", cut.bytes, cut.segment);
+        add(RepairKind::UnfinishedWrite, detail);
     }
-    repairs.extend(report.log.damage.iter().map(ToString::to_string));
-    repairs.extend(report.log.read_only.iter().map(|why| format!("the store takes no writes: {why}")));
-    repairs.extend(report.unreadable.iter().map(|commit| format!("frame {commit} cannot be read by this version")));
+    for damage in &report.log.damage {
+        let kind = match damage.place {
+            DamagePlace::Settled => RepairKind::Damaged,
+            DamagePlace::LastGroup => RepairKind::UnfinishedWrite,
+        };
+        add(kind, damage.to_string());
+    }
+    if let Some(why) = &report.log.read_only {
+        add(RepairKind::ReadOnly, format!("the store takes no writes: {why}"));
+    }
+    for commit in &report.unreadable {
+        add(RepairKind::Unreadable, format!("frame {commit} cannot be read by this version"));
+    }
     repairs
 }
 
@@ -217,7 +234,11 @@ impl Owner {
         self.recount()?;
         self.publish();
         for repair in &self.repairs {
-            tracing::warn!(%repair, "the store was repaired when it was opened");
+            tracing::warn!(
+                kind = repair.kind.code(),
+                detail = repair.detail,
+                "the store was repaired when it was opened"
+            );
         }
         if !self.repairs.is_empty() {
             self.setup.shared.tell(Event::Repaired);

@@ -1,11 +1,12 @@
 //! What every command works with: the open core, the person's language, the terminal; and how they name records and forms.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use qianmo_client_core::{
     ClientConfig, Cursor, Diagnostics, DraftView, FieldClient, OpenError, RecordFilter, RecordId, RecordRow,
-    RecordView, Schedule, Whoami,
+    RecordView, RepairKind, Schedule, Whoami,
 };
 use qianmo_forms::{Form, FormSet, Lang};
 
@@ -67,10 +68,11 @@ impl<'t, 'io> Work<'t, 'io> {
         let forms = client.forms();
         let (now_ms, columns) = (setting.environment.now_ms(), setting.environment.columns());
         let work = Self { client, forms, messages, terminal, now_ms, columns };
-        for repair in work.diagnostics()?.repairs {
-            // Said once: what opening mended is well the next time.
-            let text = messages.with("open-repaired", &[("what", repair.into())]);
-            work.terminal.note(&text)?;
+        // What was mended is well the next time; several places of one kind are one line.
+        let said: BTreeSet<&str> =
+            work.diagnostics()?.repairs.iter().filter_map(|repair| message_of(repair.kind)).collect();
+        for id in said {
+            work.terminal.note(&messages.text(id))?;
         }
         Ok(work)
     }
@@ -215,5 +217,18 @@ impl<'t, 'io> Work<'t, 'io> {
     /// A JSON result.
     pub(crate) fn say_json(&mut self, value: &serde_json::Value) -> Result<(), Failure> {
         Ok(self.terminal.say(&format!("{value:#}"))?)
+    }
+}
+
+/// How a repair is told, when the store is opened.
+const fn message_of(kind: RepairKind) -> Option<&'static str> {
+    match kind {
+        RepairKind::IndexRebuilt => Some("open-index-rebuilt"),
+        RepairKind::IndexInMemory => Some("open-index-in-memory"),
+        RepairKind::UnfinishedWrite => Some("open-unfinished-write"),
+        RepairKind::Damaged => Some("open-damaged"),
+        RepairKind::ReadOnly => Some("open-read-only"),
+        RepairKind::Unreadable => Some("open-unreadable"),
+        _ => None,
     }
 }

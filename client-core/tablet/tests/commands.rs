@@ -206,9 +206,34 @@ fn damaged_index_is_rebuilt_without_losing_a_draft_and_said_once() {
     std::fs::write(index.join("sled/conf"), b"not a configuration").unwrap();
     let listed = tablet.run(&["drafts"]);
     assert_eq!(listed.exit, Exit::Done, "{}", listed.err);
-    assert!(listed.err.starts_with("Repaired at opening, every saved record is kept: "), "{}", listed.err);
+    assert!(
+        listed.err.starts_with("The index was built anew at opening; no record is changed"),
+        "{}",
+        listed.err
+    );
     assert!(listed.out.contains("Field visit"), "{}", listed.out);
-    assert!(!tablet.run(&["drafts"]).err.contains("Repaired"));
+    assert!(!tablet.run(&["drafts"]).err.contains("built anew"));
+}
+
+#[test]
+fn damaged_log_is_never_said_to_be_whole() {
+    let tablet = en();
+    for content in ["first", "second", "third"] {
+        let saved = tablet.run(&["new", "visit", "--set", &format!("content=bagging checked {content}"), "--draft"]);
+        assert_eq!(saved.exit, Exit::Done, "{}", saved.err);
+    }
+    let segment = tablet.folder.path().join("log/00000001-0000.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    std::fs::remove_dir_all(tablet.folder.path().join("index")).unwrap();
+    let listed = tablet.run(&["drafts"]);
+    assert_eq!(listed.exit, Exit::Done, "{}", listed.err);
+    assert!(listed.err.contains("records saved there may be missing"), "{}", listed.err);
+    assert!(!listed.err.contains("every saved record is kept"), "{}", listed.err);
+    let told = tablet.run(&["--lang", "zh", "drafts"]).err;
+    assert!(told.contains("损坏处的记录可能缺了"), "{told}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 use qianmo_client_core::{
     ClientConfig, Delivery, DraftId, DraftInput, FieldClient, FieldEdit, FieldValue, ImportedRecord, ImportedState,
-    RecordDraft, RecordFilter, RecordId, RecordRow, Schedule,
+    RecordDraft, RecordFilter, RecordId, RecordRow, Repair, Schedule,
 };
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha20Rng;
@@ -92,7 +92,7 @@ async fn work(order: &StoreOrder) -> anyhow::Result<()> {
     let client = FieldClient::open(config(&order.data)).await.context("open")?;
     say(&order.name, "open")?;
     for repair in client.diagnostics()?.repairs {
-        say(&order.name, &format!("repaired: {repair}"))?;
+        say(&order.name, &format!("repaired: {}", repair.detail))?;
     }
     let mut store = Store {
         client,
@@ -364,7 +364,7 @@ fn rows(client: &FieldClient) -> anyhow::Result<Vec<RecordRow>> {
 ///
 /// # Errors
 /// It does not open, does not read, or does not take a draft.
-pub fn look(data: &Path) -> anyhow::Result<(Found, Vec<String>)> {
+pub fn look(data: &Path) -> anyhow::Result<(Found, Vec<Repair>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = FieldClient::open(config(data)).await.context("open")?;

@@ -269,7 +269,12 @@ next-copied-image = if this tablet was only restored from an old image, do nothi
 status-read-only = The store of this device takes no more: check the free space and run it again; else tell the administrator
 status-room = Only { $free } free on the disk: remove files you do not need
 status-unreadable-drafts = Drafts this version cannot read: { $count }; update qianmo
-open-repaired = Repaired at opening, every saved record is kept: { $what }
+open-index-rebuilt = The index was built anew at opening; no record is changed by that
+open-index-in-memory = The index cannot be kept on the disk and is built anew at every start, which takes longer but changes no record. Check the free space
+open-unfinished-write = The last write had been cut short, and its unfinished part was removed; all that was said to be saved is kept
+open-damaged = The store has a damaged place, which was stepped over and kept as a copy; records saved there may be missing. Sync now, and tell the administrator
+open-read-only = The store of this device takes no more and can only be read: check the free space and run it again; else tell the administrator
+open-unreadable = Something here cannot be read by this version, and is kept as it is: update qianmo
 
 evict-done = { $logbook } is gone from this device; the hub and its backup have it. Bring it back: qianmo bring-back { $logbook }
 evict-none-before = No logbook here is older

@@ -257,7 +257,12 @@ next-copied-image = 如果只是本机用旧镜像恢复过，什么也不用做
 status-read-only = 本机存储不能再写入：检查存储空间，重新运行；仍不行请告诉管理员
 status-room = 存储空间只剩{ $free }：请删去不用的文件
 status-unreadable-drafts = 有{ $count }份草稿这个版本读不懂：请升级 qianmo
-open-repaired = 打开时已自动修复，已存的记录都在：{ $what }
+open-index-rebuilt = 打开时重建了索引，记录没有变动
+open-index-in-memory = 索引存不进磁盘，每次打开都要重建，会慢一些，记录没有变动。请看看存储空间还剩多少
+open-unfinished-write = 上次有一笔没写完就断了，已清掉没写完的部分；显示过“已保存”的记录都在
+open-damaged = 存储文件有损坏，已跳过，原样留了一份副本；损坏处的记录可能缺了。请马上同步，并告诉管理员
+open-read-only = 本机存储不能再写入，只能看：检查存储空间，重新运行；仍不行请告诉管理员
+open-unreadable = 有内容这个版本读不懂，原样留着：请升级 qianmo
 
 evict-done = 已从本机移走 { $logbook }；管理端和它的备份里都有，取回用 qianmo bring-back { $logbook }
 evict-none-before = 没有更早的日志本

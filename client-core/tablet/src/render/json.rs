@@ -176,7 +176,10 @@ pub(crate) fn status(status: &SyncStatus, who: Option<&Whoami>, diagnostics: &Di
         "read_only": diagnostics.read_only,
         "free_bytes": diagnostics.free_bytes,
         "log_bytes": diagnostics.log_bytes,
-        "repairs": diagnostics.repairs,
+        "repairs": diagnostics.repairs.iter().map(|repair| json!({
+            "kind": repair.kind.code(),
+            "detail": repair.detail,
+        })).collect::<Vec<_>>(),
         "core_version": diagnostics.core_version,
         "protocol_versions": [diagnostics.protocol_versions.0, diagnostics.protocol_versions.1],
         "hub": diagnostics.hub.as_ref().map(|(hub, epoch)| json!({ "id": hub, "epoch": epoch })),
