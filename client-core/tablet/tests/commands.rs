@@ -206,11 +206,7 @@ fn damaged_index_is_rebuilt_without_losing_a_draft_and_said_once() {
     std::fs::write(index.join("sled/conf"), b"not a configuration").unwrap();
     let listed = tablet.run(&["drafts"]);
     assert_eq!(listed.exit, Exit::Done, "{}", listed.err);
-    assert!(
-        listed.err.starts_with("The index was built anew at opening; no record is changed"),
-        "{}",
-        listed.err
-    );
+    assert!(listed.err.starts_with("The index was built anew at opening; no record is changed"), "{}", listed.err);
     assert!(listed.out.contains("Field visit"), "{}", listed.out);
     assert!(!tablet.run(&["drafts"]).err.contains("built anew"));
 }

@@ -77,6 +77,27 @@ fn bundle_for_a_tablet_opens_with_the_passphrase_shown_and_carries_on_to_the_hub
     assert!(tablet_a.show(&record).to_string().contains("看到了"));
 }
 
+/// What another wrote and lost since waits for nobody's receipt here: a file with everything brings it to the hub all the
+/// same, and without a sync of its carrier.
+#[test]
+fn file_with_everything_brings_the_hub_what_only_its_carrier_still_has() {
+    let hub = Hub::start();
+    let (tablet_a, tablet_b) = (hub.tablet("P01"), hub.tablet("P02"));
+    tablet_a.sync().ok();
+    let record = tablet_a.visit("只剩在别人平板上的一条");
+    let (shared, file) = (hub.folder.path().join("a.qmb"), hub.folder.path().join("b.qmb"));
+    let made = tablet_a.run(&["bundle", "export", "--to", "tablet", shared.to_str().unwrap()]).ok();
+    drop(tablet_a);
+    let passphrase = passphrase(&made.out);
+    tablet_b.run(&["bundle", "import", shared.to_str().unwrap(), "--passphrase", &passphrase]).ok();
+    let path = file.to_str().unwrap();
+    tablet_b.run(&["bundle", "export", "--to", "hub", "--what", "everything", path]).ok();
+    let done = hub.run(&["bundle", "import", path, "--json"]).ok().json();
+    assert_eq!(done["records_new"], 1, "{done:#}");
+    assert_eq!(hub.records(), 1);
+    assert_eq!(tablet_b.show(&record)["delivery"], "elsewhere", "another's work");
+}
+
 #[test]
 fn cut_changed_foreign_and_misdirected_bundles_are_refused_and_say_what_to_do() {
     let hub = Hub::start();
