@@ -73,9 +73,7 @@ const BODY_BYTES_MAX: usize = 64 * 1_024;
 /// How long the hub may take for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-const STYLE: &str = include_str!("../templates/style.css");
 const SCRIPT: &str = include_str!("../templates/desk.js");
-const ICON: &str = include_str!("../templates/icon.svg");
 
 /// What requests work with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -342,7 +340,7 @@ pub async fn serve(listener: TcpListener, state: WebState, mut stop: watch::Rece
 
 async fn style() -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=600")];
-    (headers, STYLE)
+    (headers, qianmo_look::STYLE)
 }
 
 async fn script() -> impl IntoResponse {
@@ -354,5 +352,5 @@ async fn script() -> impl IntoResponse {
 /// Browsers ask for one, whether a page names it or not.
 async fn icon() -> impl IntoResponse {
     let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=86400")];
-    (headers, ICON)
+    (headers, qianmo_look::ICON)
 }

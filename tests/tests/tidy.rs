@@ -18,14 +18,15 @@ use std::sync::LazyLock;
 use toml::{Table, Value};
 
 /// Which room may import which: `docs` and ARCHITECTURE.md draw it. `tests` may import everything and is imported by nobody.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("protocol", &[]),
     ("protocol/forms", &["protocol"]),
+    ("protocol/look", &[]),
     ("protocol/replica", &["protocol", "protocol/forms"]),
     ("client-core", &["protocol", "protocol/forms", "protocol/replica"]),
-    ("client-core/tablet", &["client-core", "protocol/forms"]),
+    ("client-core/tablet", &["client-core", "protocol/forms", "protocol/look"]),
     ("client-core/bindings", &["client-core", "protocol/forms"]),
-    ("server", &["protocol", "protocol/forms", "protocol/replica"]),
+    ("server", &["protocol", "protocol/forms", "protocol/look", "protocol/replica"]),
     ("server/bin", &["server", "client-core", "client-core/tablet", "protocol/forms"]),
 ];
 

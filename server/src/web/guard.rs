@@ -11,19 +11,6 @@ use qianmo_forms::Lang;
 use super::{BehindProxy, Refusal, URI_BYTES_MAX, WebState};
 use crate::pages;
 
-/// Our own script and nothing from elsewhere, in no frame.
-const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
-                      frame-ancestors 'none'";
-
-/// A referrer goes to ourselves only. Without any, a browser says that its forms come from `null`, and they are refused.
-const HEADERS: [(HeaderName, &str); 5] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "same-origin"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-];
-
 /// Which `Host` headers are answered: a page elsewhere that points its name at this machine is not.
 #[derive(Debug)]
 pub(super) struct Hosts {
@@ -63,8 +50,8 @@ pub(super) async fn guard(State(state): State<WebState>, request: Request, next:
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         response = if is_for_programs(uri.path()) { refusal.to_json() } else { told(&state, &refusal, &uri) };
     }
-    for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    for (name, value) in qianmo_look::HEADERS {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

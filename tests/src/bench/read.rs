@@ -345,6 +345,12 @@ fn pages(deep: &str) -> Vec<Page> {
             "/inbox with a frequent word",
             Box::new(|rng| format!("/inbox?text={}", any(&workload::FREQUENT_WORDS, rng))),
         ),
+        plain("/inbox flagged", "/inbox?flagged=true"),
+        plain("/inbox written late", "/inbox?late=true"),
+        plain("/inbox resubmitted", "/inbox?resubmitted=true"),
+        plain("/inbox with an unanswered reply: there is none", "/inbox?unanswered=true"),
+        plain("/inbox/approve", "/inbox/approve"),
+        page("/inbox/approve of a station", Box::new(|rng| format!("/inbox/approve?station={}", station(rng)))),
         plain("/ nine tenths down", &format!("/?cursor={deep}")),
     ]
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::browser::Browser;
 use super::sheet::{Block, blocks, functions, pseudos};
 
-const STYLE: &str = include_str!("../../../server/templates/style.css");
+const STYLE: &str = qianmo_look::STYLE;
 
 /// Whoever knows `inset` (87) knows gaps in flex boxes (84); `gap` itself was known in grids before (66).
 const OLD: &str = "@supports not (inset: 0)";
