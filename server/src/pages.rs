@@ -38,6 +38,8 @@ mod story;
 mod sweep;
 mod words;
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -51,7 +53,7 @@ use qianmo_forms::{Lang, ReferenceKind};
 use qianmo_protocol::ids::{DeviceId, DocId};
 
 use crate::projection::{FlagSet, ListCursor, Mark, Names, Sight, UNREADABLE, state_label};
-use crate::web::{Asked, Refusal, Signed, WebState};
+use crate::web::{Asked, Refusal, Signed, View, WebState};
 pub(crate) use account::{account_address, go_on, sign_in_address};
 use words::Words;
 
@@ -169,13 +171,6 @@ impl Chrome {
         self.at_record(id, "", &with(query, &format!("about={}", utf8_percent_encode(path, NON_ALPHANUMERIC))))
     }
 
-    /// What was just done, with a link to the record when the page is another's.
-    fn done(&self, done: Option<&str>, last: Option<&str>) -> Option<(&'static str, Option<String>)> {
-        let said = done.and_then(|done| self.words.done(done))?;
-        let last = last.and_then(DocId::from_hex).map(|id| record_address(&id, None, self.lang));
-        Some((said, last))
-    }
-
     /// What forms carry; empty when nobody is signed in.
     fn csrf(&self) -> &str {
         self.signed.as_ref().map_or("", |who| who.csrf.as_str())
@@ -191,6 +186,37 @@ impl Chrome {
             Lang::Zh => "zh-CN",
             Lang::En => "en",
         }
+    }
+}
+
+/// What was just done, and which record it was when the page is another's.
+struct Done {
+    said: String,
+    last: Option<(String, String)>,
+}
+
+impl Done {
+    /// What an address says was done; `None` when it says nothing that is known.
+    async fn read(
+        state: &WebState,
+        asked: &Asked,
+        names: &Arc<Names>,
+        signed: Option<&Signed>,
+        lang: Lang,
+    ) -> Result<Option<Self>, Refusal> {
+        let words = Words::of(lang);
+        let Some(said) = asked.text("done").and_then(|done| words.done(done)) else { return Ok(None) };
+        let Some(id) = asked.text(queue::LAST).and_then(DocId::from_hex) else {
+            return Ok(Some(Self { said, last: None }));
+        };
+        let record = state.read(move |reader| reader.record(&id)).await?;
+        let link = record_address(&id, None, lang);
+        let last = record.map(|record| {
+            let row = list::row(&View::new(state, names, signed), &record, "", lang);
+            let parts = [Some(row.form), Some(row.date), row.target];
+            (link, parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+        });
+        Ok(Some(Self { said, last }))
     }
 }
 
@@ -260,16 +286,31 @@ struct ProblemPage {
     first: crate::web::Said,
     second: crate::web::Said,
     second_tag: &'static str,
+    /// Whether signing in again is the way on: to the page of the form that was sent.
+    asks_to_sign_in: bool,
 }
 
-/// A refusal as a page, in the language asked for and then in the other.
-pub(crate) fn problem(state: &WebState, refusal: &Refusal, lang: Lang) -> Response {
+/// A refusal as a page, in the language asked for and then in the other; for who is signed in still.
+pub(crate) async fn problem(
+    state: &WebState,
+    refusal: &Refusal,
+    lang: Lang,
+    uri: &Uri,
+    signed: Option<&Signed>,
+) -> Response {
     let (first, second, second_tag) = match lang {
         Lang::Zh => (refusal.zh(), refusal.en(), "en"),
         Lang::En => (refusal.en(), refusal.zh(), "zh-CN"),
     };
-    let chrome = Chrome::new(state, lang, "/");
-    let page = ProblemPage { chrome, status: refusal.status().as_u16(), first, second, second_tag };
+    let here = uri.path_and_query().map_or("/", |here| here.as_str());
+    let asks_to_sign_in = *refusal == Refusal::SignedOut;
+    let mut chrome = Chrome::new(state, lang, if asks_to_sign_in { here } else { "/" });
+    if let Some(signed) = signed
+        && let Ok(names) = state.names().await
+    {
+        chrome = chrome.of(signed, &names);
+    }
+    let page = ProblemPage { chrome, status: refusal.status().as_u16(), first, second, second_tag, asks_to_sign_in };
     match page.render() {
         Ok(html) => (refusal.status(), Html(html)).into_response(),
         Err(error) => {
@@ -306,7 +347,7 @@ fn record_address(id: &DocId, done: Option<&str>, lang: Lang) -> String {
 async fn index(State(state): State<WebState>, headers: HeaderMap, uri: Uri) -> Result<Response, Refusal> {
     let signed = state.signed(&headers).await?;
     let asked = Asked::read(&uri, &["cursor", "lang"])?;
-    let (filter, lang) = (asked.filter()?, asked.lang()?);
+    let (filter, lang) = (asked.page_filter()?, asked.lang()?);
     let after = asked.cursor(ListCursor::decode)?;
     let found = list::Found::read(&state, &filter, after, signed.as_ref()).await?;
     rendered(&list::ListView::new(&state, lang, filter, after, found, signed.as_ref()))
@@ -331,6 +372,10 @@ async fn record_page(
     let signed = state.signed(&headers).await?;
     let source = record::Source::new(&state, &names, signed.as_ref(), lang, &full).from(queue.as_ref());
     let page = record::RecordPage::new(&source, &desk::Typed::about(asked.text("about")));
-    let page = if signed.is_some() { page.with_done(asked.text("done"), asked.text(queue::LAST)) } else { page };
+    let done = match &signed {
+        Some(signed) => Done::read(&state, &asked, &names, Some(signed), lang).await?,
+        None => None,
+    };
+    let page = page.with_done(done);
     rendered(&page.whole(&source).await?)
 }

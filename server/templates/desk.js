@@ -78,6 +78,49 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// ---- what is typed ----
+
+// A session may end, or a page be left by mistake, with a note half written: it is kept in this tab until an act is done.
+const KEPT = "qianmo note ";
+const keptFields = () => [...document.querySelectorAll("#desk textarea, #desk input[name=field_note], #desk select[name=field]")];
+const noteKey = (path) => KEPT + path.replace(/\/(act|settle)$/, "");
+
+function withTab(does) {
+  try {
+    does(window.sessionStorage);
+  } catch (error) {
+    // A browser that keeps nothing works as before.
+  }
+}
+
+withTab((tab) => {
+  const key = noteKey(location.pathname);
+  const sent = tab.getItem(KEPT);
+  const isDone = document.querySelector("main > .notice.info[role=status]:not([hidden])");
+  if (sent && isDone) tab.removeItem(sent);
+  tab.removeItem(KEPT);
+  const fields = keptFields();
+  if (fields.length === 0) return;
+  const kept = JSON.parse(tab.getItem(key) || "{}");
+  for (const field of fields) {
+    if (field.value === "" && kept[field.name]) field.value = kept[field.name];
+  }
+  const form = document.querySelector("#decision");
+  form.addEventListener("input", () => {
+    const values = {};
+    for (const field of keptFields()) values[field.name] = field.value;
+    withTab(() => tab.setItem(key, JSON.stringify(values)));
+  });
+  form.addEventListener("submit", () => withTab(() => tab.setItem(KEPT, key)));
+});
+
+for (const button of document.querySelectorAll("[data-untick]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    for (const box of document.querySelectorAll(".sweep input[type=checkbox]")) box.checked = false;
+  });
+}
+
 // ---- news ----
 
 async function fetched() {

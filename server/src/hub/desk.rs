@@ -13,7 +13,7 @@ use qianmo_protocol::change::ActorId;
 use qianmo_protocol::control::{CarrierFailure, Decision, Enrolment, Written};
 use qianmo_protocol::ids::{ChangeHash, Code, DocId, Incarnation, LogId, LogbookName, PersonCode};
 use qianmo_protocol::record::{AuthorError, AuthoredChange, Document, FieldPath, Origin, Resolution, resolve};
-use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind};
+use qianmo_protocol::review::{Provenance, ReviewEvent, ReviewKind, ReviewStatus};
 use qianmo_protocol::time::UnixMillis;
 use qianmo_replica::replica::{ReplicaError, WriteError};
 
@@ -115,6 +115,15 @@ pub enum DeskError {
         /// The field.
         path: FieldPath,
     },
+    /// An approval of a record of which somebody has to say first which value stands.
+    #[error("a conflict is to be settled before an approval")]
+    InConflict,
+    /// An approval of a record that is approved as it stands.
+    #[error("the record is approved already")]
+    ApprovedAlready,
+    /// A decision on a record that its author has not handed in.
+    #[error("the record is not handed in")]
+    NotHandedIn,
     /// A return or a comment without a word.
     #[error("a return and a comment need a note")]
     NoteMissing,
@@ -166,6 +175,15 @@ impl HubCore {
         if !act.seen.is_subset(&known) {
             return Err(DeskError::VersionGone { record });
         }
+        if act.kind.is_decision() {
+            let row = self.replica.record_row(&record)?;
+            if row.is_some_and(|row| row.review.status == ReviewStatus::Unsubmitted) {
+                return Err(DeskError::NotHandedIn);
+            }
+        }
+        if act.kind == DeskKind::Approve && !document.conflicts().is_empty() {
+            return Err(DeskError::InConflict);
+        }
         let has_words = !act.note.trim().is_empty() || !act.field_notes.is_empty();
         if matches!(act.kind, DeskKind::Return | DeskKind::Comment) && !has_words {
             return Err(DeskError::NoteMissing);
@@ -177,7 +195,8 @@ impl HubCore {
         Ok(id)
     }
 
-    /// Settles a conflict of the version that was looked at. What arrived meanwhile stays: it may be a conflict with this.
+    /// Settles a conflict of the version that was looked at. What arrived meanwhile stays: it may be a conflict with this. A
+    /// conflict that somebody else has settled meanwhile is not settled again: that would open it anew.
     ///
     /// # Errors
     /// [`DeskError`].
@@ -187,6 +206,9 @@ impl HubCore {
         let conflicts = document.conflicts_at(heads).map_err(|_| DeskError::VersionGone { record: *record })?;
         let no_conflict = || DeskError::NoConflict { path: path.clone() };
         let conflict = conflicts.into_iter().find(|conflict| conflict.path == *path).ok_or_else(no_conflict)?;
+        if !document.conflicts().iter().any(|conflict| conflict.path == *path) {
+            return Err(no_conflict());
+        }
         let kept = conflict.candidates.into_iter().find(|candidate| candidate.change == *keep);
         let keep = kept.ok_or_else(no_conflict)?.value;
         self.seat(now, person, &home, Written::Record)?;

@@ -47,6 +47,11 @@ impl HubCore {
         Ok(is_plain.then_some(Plain { logbook: row.logbook, heads: row.heads, seen: row.review.seen_now }))
     }
 
+    fn is_approved(&self, record: &DocId) -> Result<bool, HubError> {
+        let row = self.replica().record_row(record)?;
+        Ok(row.is_some_and(|row| row.review.status == ReviewStatus::Approved && !row.review.changed_after_approval))
+    }
+
     /// Approves records that are as their tokens say, and answers those that it did not approve, and why.
     ///
     /// # Errors
@@ -73,6 +78,7 @@ impl HubCore {
                         note: String::new(),
                     },
                 ),
+                None if self.is_approved(record)? => Err(DeskError::ApprovedAlready),
                 None => Err(DeskError::Moved { record: *record, news: BTreeSet::new() }),
             };
             match done {

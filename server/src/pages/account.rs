@@ -103,7 +103,12 @@ pub(super) async fn sign_in(
     let chrome = Chrome::new(&state, lang, "/sign-in");
     let words = chrome.words;
     match state.sign_in(&login, password).await? {
-        Ok(cookie) => go_on(&next, Some(&cookie)),
+        Ok((cookie, may_review)) => {
+            // Whoever decides begins with what waits, unless they were on their way to somewhere.
+            let next =
+                if may_review && matches!(next.as_str(), "/" | "/?lang=en") { address("/inbox", lang) } else { next };
+            go_on(&next, Some(&cookie))
+        }
         Err(fault) => {
             let (status, problem) = match fault {
                 NotIn::Wrong => (StatusCode::UNAUTHORIZED, words.wrong_password.to_owned()),

@@ -78,6 +78,9 @@ impl Typed {
 #[derive(Debug, Clone, Copy)]
 enum Problem {
     NoteMissing,
+    FieldMissing,
+    InConflict,
+    NotHandedIn,
     Moved,
 }
 
@@ -93,7 +96,8 @@ impl Panel {
         let words = Words::of(lang);
         let is_settled = matches!(row.review.status, ReviewStatus::Approved) && !row.review.changed_after_approval;
         let mut decisions = Vec::new();
-        if may_decide {
+        let is_handed_in = row.review.status != ReviewStatus::Unsubmitted;
+        if may_decide && is_handed_in {
             if !is_settled {
                 decisions.push(("approve", words.approve, "primary"));
             }
@@ -110,14 +114,18 @@ impl Panel {
             label: choice.label.get(lang).to_owned(),
             is_chosen: typed.reasons.contains(&choice.id),
         });
-        let fields = row.view.fields.keys().map(|name| FieldPath::Field(name.clone()));
+        let place =
+            |name: &&String| teller.form().and_then(|form| form.fields().iter().position(|field| field.name == **name));
+        let mut names: Vec<&String> = row.view.fields.keys().collect();
+        names.sort_by_key(|name| place(name).unwrap_or(usize::MAX));
+        let fields = names.into_iter().map(|name| FieldPath::Field(name.clone()));
         // The cells of rows are too many for a choice: one stands in it when it was asked for.
         let asked = path_of(&typed.field).filter(|path| matches!(path, FieldPath::Row { .. }));
         Some(Self {
             heads: hex(row.heads.iter().map(ChangeHash::to_string)),
             seen: hex(row.review.seen_now.iter().map(DocId::to_string)),
+            reasons: if decisions.iter().any(|(kind, ..)| *kind == "return") { reasons.collect() } else { Vec::new() },
             decisions,
-            reasons: if may_decide { reasons.collect() } else { Vec::new() },
             fields: fields
                 .chain(asked)
                 .filter(|path| teller.field(path).is_some_and(|field| !field.hidden))
@@ -131,6 +139,9 @@ impl Panel {
             field_note: typed.field_note.clone(),
             problem: typed.problem.map(|problem| match problem {
                 Problem::NoteMissing => words.note_missing,
+                Problem::FieldMissing => words.field_missing,
+                Problem::InConflict => words.settle_first,
+                Problem::NotHandedIn => words.not_handed_in,
                 Problem::Moved => words.moved,
             }),
         })
@@ -176,6 +187,11 @@ pub(super) async fn act(
         note: lines(fields.text("note")),
         problem: None,
     };
+    if !typed.field_note.is_empty() && path_of(&typed.field).is_none() {
+        typed.problem = Some(Problem::FieldMissing);
+        let page = Again { id: &id, lang, signed: &signed, typed: &typed, queue: queue.as_ref() };
+        return page.shown(&state, &BTreeSet::new(), StatusCode::UNPROCESSABLE_ENTITY).await;
+    }
     let act = DeskAct {
         person: signed.person().clone(),
         record,
@@ -186,20 +202,34 @@ pub(super) async fn act(
         field_notes: field_notes_of(&typed)?,
         note: typed.note.clone(),
     };
-    match state.tell(move |core, now| core.desk(now, &act)).await? {
-        Ok(_) => go_on(&after(&state, queue.as_ref(), record, kind, fields.text("kind"), lang).await?, None),
-        Err(DeskError::NoteMissing) => {
-            typed.problem = Some(Problem::NoteMissing);
-            let page = Again { id: &id, lang, signed: &signed, typed: &typed, queue: queue.as_ref() };
-            page.shown(&state, &BTreeSet::new(), StatusCode::UNPROCESSABLE_ENTITY).await
+    let (done, status) = state
+        .tell(move |core, now| {
+            let done = core.desk(now, &act);
+            let row = core.replica().record_row(&act.record).ok().flatten();
+            (done, row.map(|row| row.review.status))
+        })
+        .await?;
+    let problem = match done {
+        // Somebody else decided otherwise before this page knew: both acts stand, and that is what is to be looked at now.
+        Ok(_) if kind != DeskKind::Comment && status == Some(ReviewStatus::Disagreed) => {
+            return go_on(&stay(queue.as_ref(), record, "disagreed", lang), None);
         }
+        Ok(_) => {
+            return go_on(&after(&state, queue.as_ref(), record, kind, fields.text("kind"), lang).await?, None);
+        }
+        Err(DeskError::NoteMissing) => Problem::NoteMissing,
+        Err(DeskError::InConflict) => Problem::InConflict,
+        Err(DeskError::NotHandedIn) => Problem::NotHandedIn,
         Err(DeskError::Moved { news, .. }) => {
             typed.problem = Some(Problem::Moved);
             let page = Again { id: &id, lang, signed: &signed, typed: &typed, queue: queue.as_ref() };
-            page.shown(&state, &news, StatusCode::CONFLICT).await
+            return page.shown(&state, &news, StatusCode::CONFLICT).await;
         }
-        Err(error) => Err(refused(error)),
-    }
+        Err(error) => return Err(refused(error)),
+    };
+    typed.problem = Some(problem);
+    let page = Again { id: &id, lang, signed: &signed, typed: &typed, queue: queue.as_ref() };
+    page.shown(&state, &BTreeSet::new(), StatusCode::UNPROCESSABLE_ENTITY).await
 }
 
 /// A conflict is settled.
@@ -224,6 +254,8 @@ pub(super) async fn settle(
     };
     match state.tell(move |core, now| core.settle_conflict(now, &settling)).await? {
         Ok(()) => go_on(&stay(queue.as_ref(), record, "settle", lang), None),
+        // Somebody was faster, or this is an old page: what stands now is shown.
+        Err(DeskError::NoConflict { .. }) => go_on(&stay(queue.as_ref(), record, "settled", lang), None),
         Err(error) => Err(refused(error)),
     }
 }
@@ -324,7 +356,9 @@ fn refused(error: DeskError) -> Refusal {
     match error {
         DeskError::NoRecord { .. } => Refusal::NoRecord,
         DeskError::Moved { .. } | DeskError::VersionGone { .. } | DeskError::NoConflict { .. } => Refusal::VersionGone,
-        DeskError::NoteMissing => Refusal::parameter(crate::web::Fault::Value, "note"),
+        DeskError::NoteMissing | DeskError::InConflict | DeskError::NotHandedIn | DeskError::ApprovedAlready => {
+            Refusal::parameter(crate::web::Fault::Value, "note")
+        }
         DeskError::NotAllowed(failure) => {
             tracing::info!(%failure, "an act at the desk was not allowed");
             Refusal::NotAllowed

@@ -13,7 +13,7 @@ use qianmo_protocol::record::FieldPath;
 use super::queue::{Queue, in_order};
 use super::saved::{self, Saved};
 use super::sweep::doubtful;
-use super::{Badge, Chrome, PAGE_RECORDS, Words, address, badges, hinted};
+use super::{Badge, Chrome, Done, PAGE_RECORDS, Words, address, badges, hinted};
 use crate::projection::{
     Counts, Filter, ListCursor, Listed, Mark, Marks, Names, Order, Places, ProjectedRecord, QUERY_CHARS_MAX,
     STATE_WORDS, UNREADABLE, answered_day, state_label,
@@ -68,7 +68,7 @@ pub(super) struct ListView {
     text_chars_max: usize,
     kept: Vec<(&'static str, String)>,
     rows: Vec<Row>,
-    title: &'static str,
+    title: String,
     action: &'static str,
     /// Whether this is the inbox.
     is_inbox: bool,
@@ -77,7 +77,7 @@ pub(super) struct ListView {
     /// The filters of whoever is signed in.
     saved: Option<Saved>,
     /// What was just done, and to which record.
-    done: Option<(&'static str, Option<String>)>,
+    done: Option<Done>,
     is_filtered: bool,
     first: Option<String>,
     next: Option<String>,
@@ -135,22 +135,35 @@ impl ListView {
         let from = if is_inbox { Queue::query_of(&filter) } else { String::new() };
         let view = View::new(state, &names, signed);
         let at = |filter: &Filter, cursor: Option<&ListCursor>| address(&link(filter, cursor), lang);
+        let chips = state_chips(&filter, &counts, lang);
+        let waits = filter.state.as_deref() == Some("pending") && filter.marks == Marks::NONE;
+        // What is looked at is what the page is called.
+        let chosen = chips.iter().find(|chip| chip.is_on && is_inbox && !waits).map(|chip| chip.text.clone());
+        let named = if is_inbox { words.inbox } else { words.records };
         Self {
             total: words.count(matching(&filter, &counts)),
-            chips: state_chips(&filter, &counts, lang),
+            chips,
             active: active_chips(&view, &filter, lang),
             selects: selects(&view, &filter, places, lang),
             text: filter.text.clone().unwrap_or_default(),
             text_chars_max: QUERY_CHARS_MAX,
             kept: kept(&filter, lang),
             rows: page.records.iter().map(|record| row(&view, record, &from, lang)).collect(),
-            title: if is_inbox { words.inbox } else { words.records },
+            title: chosen.unwrap_or_else(|| named.to_owned()),
             action: place(&filter),
             saved: mine.map(|mine| Saved::new(&chrome, &filter, mine, signed)),
             is_inbox,
             sweep: sweep(&filter, &counts, signed).map(|(link, count)| (address(&link, lang), count)),
             done: None,
-            is_filtered: filter != Filter { order: filter.order, ..Filter::default() },
+            is_filtered: if is_inbox {
+                !waits
+                    || filter.text.is_some()
+                    || filter.station.is_some()
+                    || filter.month.is_some()
+                    || filter.form.is_some()
+            } else {
+                filter != Filter::default()
+            },
             first: after.map(|_| at(&filter, None)),
             next: page.next.map(|cursor| at(&filter, Some(&cursor))),
             chrome,
@@ -160,16 +173,16 @@ impl ListView {
 
 impl ListView {
     /// With a word on what was just done, and where it is.
-    pub(super) fn with_done(mut self, done: Option<&str>, last: Option<&str>) -> Self {
-        self.done = self.chrome.done(done, last);
+    pub(super) fn with_done(mut self, done: Option<Done>) -> Self {
+        self.done = done;
         self
     }
 }
 
 /// From the inbox, for whoever decides, when there are several.
 fn sweep(filter: &Filter, counts: &Counts, signed: Option<&Signed>) -> Option<(String, u64)> {
-    let is_asked =
-        filter.order == Order::Oldest && filter.marks == Marks::NONE && signed.is_some_and(Signed::may_review);
+    let is_of_what_waits = filter.state.as_deref() == Some("pending") && filter.marks == Marks::NONE;
+    let is_asked = filter.order == Order::Oldest && is_of_what_waits && signed.is_some_and(Signed::may_approve);
     let count = counts.without("pending", doubtful());
     (is_asked && count > 1).then(|| (super::sweep::link(filter), count))
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use qianmo_forms::Lang;
 use qianmo_protocol::ids::DocId;
 
-use super::{address, list, rendered, with};
+use super::{Done, address, list, rendered, with};
 use crate::projection::{Filter, ListCursor, Mark, Marks, Order};
 use crate::web::{Asked, Refusal, Signed, WebState};
 
@@ -55,7 +55,7 @@ impl Queue {
     /// The queue that an address names, if it does.
     pub(super) fn of(asked: &Asked) -> Result<Option<Self>, Refusal> {
         let is_named = asked.text(FROM) == Some(INBOX);
-        Ok(if is_named { Some(Self { filter: in_order(asked.filter()?) }) } else { None })
+        Ok(if is_named { Some(Self { filter: in_order(asked.page_filter()?) }) } else { None })
     }
 
     /// What a record's address carries.
@@ -108,9 +108,10 @@ pub(super) async fn inbox(State(state): State<WebState>, headers: HeaderMap, uri
     let asked = Asked::read(&uri, &["cursor", "lang", "done", LAST])?;
     let lang = asked.lang()?;
     let signed = state.visitor(&headers).await?;
-    let filter = in_order(at_home(asked.filter()?, &signed));
+    let filter = in_order(at_home(asked.page_filter()?, &signed));
     let after = asked.cursor(ListCursor::decode)?;
     let found = list::Found::read(&state, &filter, after, Some(&signed)).await?;
+    let done = Done::read(&state, &asked, &found.names, Some(&signed), lang).await?;
     let view = list::ListView::new(&state, lang, filter, after, found, Some(&signed));
-    rendered(&view.with_done(asked.text("done"), asked.text(LAST)))
+    rendered(&view.with_done(done))
 }

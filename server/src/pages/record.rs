@@ -16,7 +16,7 @@ use super::evidence::Beside;
 use super::numbers::Numbers;
 use super::queue::{Neighbours, Queue};
 use super::story::{self, Chapter, Edit};
-use super::{Badge, Chrome, Words, badges, hinted};
+use super::{Badge, Chrome, Done, Words, badges, hinted};
 use crate::projection::{HIDDEN, Names, state_word};
 use crate::web::{Full, Refusal, Signed, Since, Teller, View, WebState, minute};
 
@@ -49,7 +49,7 @@ pub(super) struct RecordPage {
     /// Whether numbers of persons are hidden from somebody who may see them.
     numbers: Numbers,
     /// What they just did, and to which record if to another.
-    done: Option<(&'static str, Option<String>)>,
+    done: Option<Done>,
     /// The way through the inbox, when it was opened from there.
     queue: Option<Neighbours>,
     /// What a form's address carries of it.
@@ -222,9 +222,9 @@ impl RecordPage {
         self
     }
 
-    /// With a word on what was just done.
-    pub(super) fn with_done(mut self, done: Option<&str>, last: Option<&str>) -> Self {
-        self.done = self.chrome.done(done, last);
+    /// With a word on what was just done, and where it is.
+    pub(super) fn with_done(mut self, done: Option<Done>) -> Self {
+        self.done = done;
         self
     }
 
@@ -281,7 +281,18 @@ impl Telling<'_> {
             kind: self.words.review_kind(since.kind),
             person: self.teller.person(since.person.as_str()),
             time: minute(since.time.0),
-            edits: since.edits.iter().filter_map(|edit| story::told(&self.teller, self.lang, edit)).collect(),
+            edits: since
+                .edits
+                .iter()
+                .filter_map(|edit| {
+                    let mut told = story::told(&self.teller, self.lang, edit)?;
+                    // Of a conflict this is one of the values only.
+                    if self.detail.row.conflicts.iter().any(|conflict| conflict.path == edit.path) {
+                        told.label = format!("{} ({})", told.label, self.words.see_conflict);
+                    }
+                    Some(told)
+                })
+                .collect(),
         }
     }
 

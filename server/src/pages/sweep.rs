@@ -51,8 +51,10 @@ struct SweepPage {
     others: u64,
     /// How many more raise no question and did not fit.
     more: u64,
-    /// What was not approved, and why.
-    passed_over: Vec<(String, &'static str)>,
+    /// What was not approved, with what it is called, and why.
+    passed_over: Vec<(String, String, &'static str)>,
+    /// Whether the form was sent with nothing ticked.
+    is_idle: bool,
     approved: usize,
 }
 
@@ -77,10 +79,10 @@ async fn made(
     signed: &Signed,
     asked: &Asked,
     passed_over: Vec<(DocId, &'static str)>,
-    approved: usize,
+    approved: Option<usize>,
 ) -> Result<SweepPage, Refusal> {
     let lang = asked.lang()?;
-    let filter = plain(at_home(asked.filter()?, signed));
+    let filter = plain(at_home(asked.page_filter()?, signed));
     let (wanted, names) = (filter.clone(), state.names().await?);
     let listed = state.read(move |reader| reader.list(&wanted, None, SWEEP_MAX)).await?;
     let ids: Vec<DocId> = listed.page.records.iter().map(|record| record.id).collect();
@@ -101,6 +103,15 @@ async fn made(
     for choice in &choices {
         *sums.entry(format!("{} · {}", choice.row.place, choice.row.form)).or_default() += 1;
     }
+    let mut named = Vec::new();
+    for (id, why) in passed_over {
+        let record = state.read(move |reader| reader.record(&id)).await?;
+        let title = record.map(|record| {
+            let row = list::row(&view, &record, "", lang);
+            [Some(row.form), Some(row.date), row.target].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        });
+        named.push((id, title, why));
+    }
     let clean = listed.counts.without("pending", doubtful());
     let here = link(&filter);
     let chrome = Chrome::new(state, lang, &here).of(signed, &names);
@@ -112,8 +123,15 @@ async fn made(
         others: listed.counts.of(Some("pending"), Marks::NONE).saturating_sub(clean),
         more: clean.saturating_sub(u64::try_from(choices.len()).unwrap_or(0)),
         choices,
-        passed_over: passed_over.into_iter().map(|(id, why)| (chrome.at(&format!("/records/{id}")), why)).collect(),
-        approved,
+        is_idle: approved == Some(0) && named.is_empty(),
+        passed_over: named
+            .into_iter()
+            .map(|(id, title, why)| {
+                let title = title.unwrap_or_else(|| chrome.words.other_record.to_owned());
+                (chrome.at(&format!("/records/{id}")), title, why)
+            })
+            .collect(),
+        approved: approved.unwrap_or_default(),
         chrome,
     })
 }
@@ -124,7 +142,7 @@ pub(super) async fn summary(State(state): State<WebState>, headers: HeaderMap, u
     if !signed.may_review() {
         return Err(Refusal::NotAllowed);
     }
-    rendered(&made(&state, &signed, &asked, Vec::new(), 0).await?)
+    rendered(&made(&state, &signed, &asked, Vec::new(), None).await?)
 }
 
 pub(super) async fn approve(
@@ -155,11 +173,13 @@ pub(super) async fn approve(
     let done = state.tell(move |core, now| core.approve_plain(now, &person, &chosen)).await?;
     let not_done = done.map_err(|error| unreadable(&error))?;
     if not_done.is_empty() && count > 0 {
-        let back = list::link(&in_order(asked.filter()?), None);
-        return go_on(&address(&with(&back, "done=approve_many"), lang), None);
+        let back = list::link(&in_order(asked.page_filter()?), None);
+        return go_on(&address(&with(&back, &format!("done=approved_{count}")), lang), None);
     }
     let words = super::Words::of(lang);
     let why = |error: &DeskError| match error {
+        DeskError::ApprovedAlready => words.sweep_approved_already,
+        DeskError::InConflict | DeskError::NotHandedIn => words.sweep_moved,
         DeskError::Moved { .. } | DeskError::VersionGone { .. } | DeskError::NoConflict { .. } => words.sweep_moved,
         DeskError::NoRecord { .. } => words.sweep_gone,
         DeskError::NotAllowed(_) => words.sweep_not_allowed,
@@ -169,5 +189,5 @@ pub(super) async fn approve(
     };
     let passed_over: Vec<_> = not_done.iter().map(|(id, error)| (*id, why(error))).collect();
     let approved = count.saturating_sub(passed_over.len());
-    rendered(&made(&state, &signed, &asked, passed_over, approved).await?)
+    rendered(&made(&state, &signed, &asked, passed_over, Some(approved)).await?)
 }

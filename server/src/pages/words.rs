@@ -112,6 +112,9 @@ pub(super) struct Words {
     pub(super) keep_this: &'static str,
     pub(super) news: &'static str,
     pub(super) note_missing: &'static str,
+    pub(super) field_missing: &'static str,
+    pub(super) settle_first: &'static str,
+    pub(super) not_handed_in: &'static str,
     pub(super) moved: &'static str,
     pub(super) since_title: &'static str,
     pub(super) since_intro: &'static str,
@@ -127,6 +130,9 @@ pub(super) struct Words {
     pub(super) sweep_passed_over: &'static str,
     pub(super) sweep_approved: &'static str,
     pub(super) sweep_moved: &'static str,
+    pub(super) sweep_approved_already: &'static str,
+    pub(super) sweep_idle: &'static str,
+    pub(super) sweep_untick: &'static str,
     pub(super) sweep_gone: &'static str,
     pub(super) sweep_not_allowed: &'static str,
     pub(super) sweep_not_saved: &'static str,
@@ -140,7 +146,6 @@ pub(super) struct Words {
     pub(super) after: &'static str,
     pub(super) queue: &'static str,
     pub(super) queue_end: &'static str,
-    pub(super) last_record: &'static str,
     pub(super) all_done: &'static str,
     pub(super) all_done_next: &'static str,
     pub(super) keys: &'static str,
@@ -220,7 +225,7 @@ const ZH: Words = Words {
     hidden: "已隐去",
     sign_in: "登录",
     sign_out: "退出",
-    sign_in_intro: "协调员和管理员登录后可以审核、退回和处理冲突。",
+    sign_in_intro: "协调员登录后可以审核、退回和处理冲突；管理员管理设备、账号和名录。",
     login_name: "账号",
     password: "密码",
     forgotten: "忘了密码？请管理员在服务器上运行 qianmo-server account reset 账号。",
@@ -251,6 +256,9 @@ const ZH: Words = Words {
     keep_this: "采用这个",
     news: "新",
     note_missing: "请写明意见，再退回或留言。",
+    field_missing: "写了对某一项的意见，还没有选是哪一项。写的内容都在，选好后再提交。",
+    settle_first: "这条记录还有冲突。请先在上面选定用哪个内容，再通过；也可以退回。",
+    not_handed_in: "作者还没有提交这条记录，不能审核；可以先留意见。",
     moved: "您查看期间这条记录有改动，刚才的决定没有生效。新的改动在“经过”里标了“新”；看过后请再决定一次，写的意见还在。",
     since_title: "上次审核之后的改动",
     since_intro: "与上次审核时的内容对比：",
@@ -266,6 +274,9 @@ const ZH: Words = Words {
     sweep_passed_over: "这些没有通过",
     sweep_approved: "其余已通过：",
     sweep_moved: "刚才有改动，或已被别人处理，请打开看。",
+    sweep_approved_already: "已经是通过，不用再点。",
+    sweep_idle: "没有勾选任何记录，什么也没有改变。",
+    sweep_untick: "全部不选",
     sweep_gone: "已被删除或隔离。",
     sweep_not_allowed: "您没有这个站的审核权限。",
     sweep_not_saved: "没能保存，请再试一次。",
@@ -279,7 +290,6 @@ const ZH: Words = Words {
     after: "下一条",
     queue: "待审队列",
     queue_end: "这是最后一条",
-    last_record: "看刚才那条",
     all_done: "都处理完了",
     all_done_next: "平板下次同步后，新的记录会出现在这里，等得最久的排在前面。",
     keys: "快捷键",
@@ -359,7 +369,7 @@ const EN: Words = Words {
     hidden: "masked",
     sign_in: "Sign in",
     sign_out: "Sign out",
-    sign_in_intro: "Coordinators and administrators sign in to approve, return and settle conflicts.",
+    sign_in_intro: "Coordinators sign in to approve, return and settle conflicts; administrators look after devices, accounts and directories.",
     login_name: "Account",
     password: "Password",
     forgotten: "Forgotten it? Ask the administrator to run qianmo-server account reset ACCOUNT on the server.",
@@ -390,6 +400,9 @@ const EN: Words = Words {
     keep_this: "Keep this one",
     news: "new",
     note_missing: "Please write a note before you send back or comment.",
+    field_missing: "There is a note on an answer, but not on which one. What you wrote is here: choose the answer and send it again.",
+    settle_first: "There is a conflict. Choose above which value stands before you approve; or send the record back.",
+    not_handed_in: "The author has not handed this record in, so it cannot be decided on. You may comment.",
     moved: "The record was changed while you looked at it, and the decision was not done. What is new is marked in the story; look at it and decide again. What you wrote is still here.",
     since_title: "Changed since the last review",
     since_intro: "Compared with what was there at the last review:",
@@ -405,6 +418,9 @@ const EN: Words = Words {
     sweep_passed_over: "These were not approved",
     sweep_approved: "The others are approved:",
     sweep_moved: "It was changed meanwhile, or somebody else decided: please open it.",
+    sweep_approved_already: "It is approved already: nothing to do.",
+    sweep_idle: "Nothing was ticked, and nothing was changed.",
+    sweep_untick: "Untick all",
     sweep_gone: "It was erased or is held.",
     sweep_not_allowed: "You may not decide for its station.",
     sweep_not_saved: "It could not be saved; please try again.",
@@ -418,7 +434,6 @@ const EN: Words = Words {
     after: "Next",
     queue: "Inbox queue",
     queue_end: "This is the last one",
-    last_record: "See that record",
     all_done: "All done",
     all_done_next: "New records appear here when tablets have synced; what has waited longest comes first.",
     keys: "Keys",
@@ -477,9 +492,14 @@ impl Words {
     }
 
     /// What was just done.
-    pub(super) const fn done(&self, what: &str) -> Option<&'static str> {
-        match what.as_bytes() {
-            b"approve_many" => Some(self.choose("选中的记录已通过。", "What was ticked is approved.")),
+    pub(super) fn done(&self, what: &str) -> Option<String> {
+        if let Some(count) = what.strip_prefix("approved_").and_then(|count| count.parse::<u64>().ok()) {
+            return Some(match self.lang {
+                Lang::Zh => format!("勾选的 {count} 条已通过，在“通过”里可以看到。"),
+                Lang::En => format!("Approved: {count}. They are under “Approved” now."),
+            });
+        }
+        let said = match what.as_bytes() {
             b"approve" => Some(self.choose("已通过。", "Approved.")),
             b"return" => Some(
                 self.choose("已退回，平板下次联网时收到。", "Sent back; the tablet hears of it at its next contact."),
@@ -489,9 +509,18 @@ impl Words {
                 "意见已保存，平板下次联网时收到。",
                 "The comment is saved; the tablet gets it at its next contact.",
             )),
-            b"settle" => Some(self.choose("冲突已处理。", "The conflict is settled.")),
+            b"settle" => Some(self.choose("这一处冲突已处理。", "This conflict is settled.")),
+            b"settled" => Some(self.choose(
+                "这一处冲突刚才已经处理过了，您这次的选择没有生效。现在的内容和处理经过都在下面；要改用另一个内容，请退回作者修改。",
+                "This conflict had been settled already, and your choice was not done. What stands now is below, with who settled it; to have another value, send the record back.",
+            )),
+            b"disagreed" => Some(self.choose(
+                "您的决定已记下。但别人刚才作了不同的决定，两个都保留：请看下面的审核经过，再决定一次。",
+                "Your decision is kept. Somebody else had just decided otherwise, and both stand: look at the reviews below and decide once more.",
+            )),
             _ => None,
-        }
+        };
+        said.map(ToOwned::to_owned)
     }
 
     /// How many records there are.

@@ -152,9 +152,13 @@ impl HubCore {
     /// # Errors
     /// [`AccountError`] when they cannot be read.
     pub fn account(&self, login: &Code) -> Result<Option<AccountStanding>, AccountError> {
-        let Some(account) = self.accounts()?.into_iter().find(|account| account.login == *login) else {
-            return Ok(None);
-        };
+        let accounts = self.accounts()?;
+        let exact = accounts.iter().find(|account| account.login == *login);
+        // Whoever writes `c01` means `C01`, as long as there is no other.
+        let like = |account: &&Account| account.login.as_str().eq_ignore_ascii_case(login.as_str());
+        let mut alike = accounts.iter().filter(like);
+        let only = alike.next().filter(|_| alike.next().is_none());
+        let Some(account) = exact.or(only).cloned() else { return Ok(None) };
         let grants = self.grants_now(&account.person).cloned().collect();
         Ok(Some(AccountStanding { grants, account }))
     }

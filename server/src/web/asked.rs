@@ -10,7 +10,7 @@ use qianmo_protocol::ids::Code;
 use qianmo_protocol::time::Month;
 
 use super::refusal::{Fault, Refusal};
-use crate::projection::{Filter, Mark, Marks, Order, PAGE_MAX, STATE_WORDS};
+use crate::projection::{Filter, Mark, Marks, Order, PAGE_MAX, QUERY_CHARS_MAX, STATE_WORDS};
 
 /// Parameters that choose records of a list.
 const FILTERS: [&str; 11] = [
@@ -60,6 +60,18 @@ impl Asked {
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
+    }
+
+    /// The records that a person means who looks for them on a page: a question mark in the box looks for nothing.
+    pub(crate) fn page_filter(&self) -> Result<Filter, Refusal> {
+        match self.text("text") {
+            Some(text) if text.chars().count() <= QUERY_CHARS_MAX && !Filter::is_searchable(text) => {
+                let mut without = self.values.clone();
+                without.remove("text");
+                Self { values: without }.filter()
+            }
+            _ => self.filter(),
+        }
     }
 
     /// The records that are meant.

@@ -46,9 +46,12 @@ fn is_local(host: &str) -> bool {
 
 pub(super) async fn guard(State(state): State<WebState>, request: Request, next: Next) -> Response {
     let uri = request.uri().clone();
+    let cookies: HeaderMap =
+        request.headers().get_all(header::COOKIE).iter().map(|cookie| (header::COOKIE, cookie.clone())).collect();
     let mut response = judged(&state, request, next).await;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
-        response = if is_for_programs(uri.path()) { refusal.to_json() } else { told(&state, &refusal, &uri) };
+        response =
+            if is_for_programs(uri.path()) { refusal.to_json() } else { told(&state, &refusal, &uri, &cookies).await };
     }
     for (name, value) in qianmo_look::HEADERS {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -62,7 +65,7 @@ fn is_for_programs(path: &str) -> bool {
 }
 
 /// A refusal for a person: another page to go to first, or what is wrong.
-fn told(state: &WebState, refusal: &Refusal, uri: &Uri) -> Response {
+async fn told(state: &WebState, refusal: &Refusal, uri: &Uri, cookies: &HeaderMap) -> Response {
     // Which parameters there are does not matter any more, only the language.
     let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
     let is_english = pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, value)| name == "lang" && value == "en"));
@@ -72,9 +75,14 @@ fn told(state: &WebState, refusal: &Refusal, uri: &Uri) -> Response {
     } else if *refusal == Refusal::PasswordFirst {
         pages::account_address(lang)
     } else {
-        return pages::problem(state, refusal, lang);
+        // A page elsewhere that points its name at us must not learn who sits here; and a hub that cannot say is one trouble already.
+        let signed = if *refusal == Refusal::WrongHost { None } else { state.signed(cookies).await.ok().flatten() };
+        return pages::problem(state, refusal, lang, uri, signed.as_ref()).await;
     };
-    pages::go_on(&first, None).unwrap_or_else(|refusal| pages::problem(state, &refusal, lang))
+    match pages::go_on(&first, None) {
+        Ok(response) => response,
+        Err(refusal) => pages::problem(state, &refusal, lang, uri, None).await,
+    }
 }
 
 async fn judged(state: &WebState, request: Request, next: Next) -> Response {

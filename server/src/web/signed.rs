@@ -99,14 +99,23 @@ impl Signed {
         })
     }
 
-    /// Whether the person may decide on records of a station. The gate judges it again.
+    /// Whether the person may decide on records of a station, or on what is the whole organisation's. The gate judges it
+    /// again: administrators look after devices and directories, and decide on no station's records.
     pub(crate) fn may_decide(&self, station: Option<&StationCode>) -> bool {
-        self.has(&[Role::Coordinator, Role::Admin], station)
+        match station {
+            Some(_) => self.has(&[Role::Coordinator], station),
+            None => self.has(&[Role::Coordinator, Role::Admin], None),
+        }
     }
 
-    /// Whether the person decides on records anywhere, and so looks after the tablets there.
+    /// Whether the person sees what waits for a decision anywhere, and looks after the tablets there.
     pub(crate) fn may_review(&self) -> bool {
         self.deciding().next().is_some()
+    }
+
+    /// Whether the person decides on records of any station.
+    pub(crate) fn may_approve(&self) -> bool {
+        self.standing.grants.iter().any(|grant| grant.role == Role::Coordinator)
     }
 
     fn deciding(&self) -> impl Iterator<Item = &Scope> {
@@ -139,7 +148,7 @@ impl Signed {
 
     /// Whether the person keeps the devices of the whole district.
     pub(crate) fn may_keep_fleet(&self) -> bool {
-        self.may_decide(None)
+        self.has(&[Role::Coordinator, Role::Admin], None)
     }
 
     /// Whether the person is an administrator of the district.
@@ -200,20 +209,19 @@ impl WebState {
         if signed.may_keep_fleet() { Ok(signed) } else { Err(Refusal::NotAllowed) }
     }
 
-    /// Signs in, and answers the cookie.
+    /// Signs in, and answers the cookie, and whether this is somebody for whom records wait.
     pub(crate) async fn sign_in(
         &self,
         login: &str,
         password: Zeroizing<String>,
-    ) -> Result<Result<String, NotIn>, Refusal> {
+    ) -> Result<Result<(String, bool), NotIn>, Refusal> {
         let now = wall_clock();
         let sessions = &self.shared.door.sessions;
         let wait = sessions.wait_of(login, now);
         if wait > 0 {
             return Ok(Err(NotIn::Wait(wait.div_euclid(1_000).saturating_add(1))));
         }
-        let code = Code::new(login).ok();
-        let standing = match code.clone() {
+        let standing = match Code::new(login).ok() {
             Some(code) => self.ask(move |core| core.account(&code)).await?.map_err(|error| unreadable(&error))?,
             None => None,
         };
@@ -224,11 +232,13 @@ impl WebState {
             Some(hash) => self.hashed(move || hash.is_of(&password)).await?,
             None => false,
         };
-        match (is_right, code, known) {
-            (true, Some(code), Some(_)) => {
+        match (is_right, known) {
+            (true, Some(known)) => {
                 sessions.was_right(login);
                 tracing::info!(login, "somebody signed in");
-                Ok(Ok(sessions.begin(&code, wall_clock()).cookie(self.is_tls())))
+                let decides = known.grants.iter().any(|grant| grant.role == Role::Coordinator);
+                let cookie = sessions.begin(&known.account.login, wall_clock()).cookie(self.is_tls());
+                Ok(Ok((cookie, decides)))
             }
             _ => {
                 sessions.was_wrong(login, now);

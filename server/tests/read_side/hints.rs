@@ -142,19 +142,19 @@ async fn records_without_hints_are_approved_together_after_a_summary_and_others_
     let done = approve(&mut browser, &chosen).await;
     assert_eq!(
         (done.status, done.header("location")),
-        (303, Some("/inbox?state=pending&done=approve_many")),
+        (303, Some("/inbox?state=pending&done=approved_2")),
         "{}",
         done.body
     );
-    let said = browser.get("/inbox?state=pending&done=approve_many").await.body;
-    assert!(said.contains("选中的记录已通过") && rows(&said).len() == 4 && !said.contains("一次通过"), "{said}");
+    let said = browser.get("/inbox?state=pending&done=approved_2").await.body;
+    assert!(said.contains("勾选的 2 条已通过") && rows(&said).len() == 4 && !said.contains("一次通过"), "{said}");
     for (record, wanted) in [(sample.clean, true), (sample.again, true), (sample.far, false), (sample.first, false)] {
         let is_approved = status(&sample.office, record).await.0 == ReviewStatus::Approved;
         assert_eq!(is_approved, wanted, "{record}");
     }
     // The same once more, as a reloaded page sends it: nothing is approved twice, and both are named.
     let again = approve(&mut browser, &chosen).await;
-    assert!(again.status == 200 && again.body.matches("刚才有改动，或已被别人处理").count() == 2, "{}", again.body);
+    assert!(again.status == 200 && again.body.matches("已经是通过，不用再点").count() == 2, "{}", again.body);
     assert!(browser.get("/inbox/approve").await.body.contains("没有可以一次通过的记录"));
 }
 

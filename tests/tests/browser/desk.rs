@@ -289,7 +289,7 @@ fn signing_out_ends_one_session_and_signing_out_everywhere_ends_all() {
         sign_in(&home, "C01", OWN).await;
         home.sees("C01").await;
         home.click("退出").await;
-        home.sees("协调员和管理员登录后").await;
+        home.sees("协调员登录后").await;
         office.go("/account").await;
         office.sees("我的账号").await;
         sign_in(&home, "C01", OWN).await;
@@ -297,7 +297,7 @@ fn signing_out_ends_one_session_and_signing_out_everywhere_ends_all() {
         home.go(&format!("/records/{record}")).await;
         home.sees("审核").await;
         office.click("在所有设备上退出").await;
-        office.sees("协调员和管理员登录后").await;
+        office.sees("协调员登录后").await;
         // A page that was open at home does nothing any more, and says why.
         home.press("button[value=approve]").await;
         home.sees("登录已过期").await;

@@ -100,7 +100,7 @@ fn every_page_keeps_its_meaning_in_the_systems_colours_on_paper_and_in_an_old_we
         look_at_all(&browser, &SIGNED, &places, &mut faults).await;
         browser.go("/").await;
         browser.click("退出").await;
-        browser.sees("协调员和管理员登录后").await;
+        browser.sees("协调员登录后").await;
         sign_in(&browser, &demo, "A01").await;
         look_at_all(&browser, &ADMINISTRATION, &places, &mut faults).await;
         faults.none();

@@ -16,7 +16,7 @@ const STYLE: &str = qianmo_look::STYLE;
 const OLD: &str = "@supports not (inset: 0)";
 
 /// What Chromium 60 knows of what is used.
-const PROPERTIES: &str = "-webkit-text-size-adjust align-items background border border-bottom border-bottom-color \
+const PROPERTIES: &str = "-webkit-text-size-adjust align-items align-self background border border-bottom border-bottom-color \
     border-bottom-width border-collapse border-color border-left border-left-color border-left-width border-radius \
     border-style border-top border-width box-shadow box-sizing break-after break-inside clip-path color content cursor display fill flex \
     flex-direction flex-wrap font font-size font-style font-variant-numeric font-weight grid-column grid-gap grid-row \

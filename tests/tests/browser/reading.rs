@@ -125,7 +125,7 @@ fn wrong_password_is_told_counted_and_lets_nobody_in() {
         let hub = Hub::start();
         let browser = room.browser(hub.web, DESKTOP).await;
         browser.go("/account").await;
-        browser.sees("协调员和管理员登录后").await;
+        browser.sees("协调员登录后").await;
         let at = browser.run("return document.activeElement.name").await;
         assert_eq!(at, json!("login"), "one can type at once");
         for _ in 0..6 {

@@ -125,7 +125,7 @@ fn every_page_passes_the_checks_in_both_languages_and_sizes_light_and_dark() {
         look_at_all(&browser, &SIGNED, &places, &mut faults).await;
         browser.go("/").await;
         browser.click("退出").await;
-        browser.sees("协调员和管理员登录后").await;
+        browser.sees("协调员登录后").await;
         sign_in(&browser, &demo, "A01").await;
         look_at_all(&browser, &ADMINISTRATION, &places, &mut faults).await;
         faults.none();

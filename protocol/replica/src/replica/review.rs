@@ -18,12 +18,13 @@ pub struct ReviewView {
     pub standing: Standing,
 }
 
-/// Whether a record's author had the last word: a comment, and nothing of anybody else after it.
+/// Whether a record's author answered somebody and nobody took it up: a comment after another's word, and nothing of anybody
+/// else after it. Whoever speaks first answers nobody.
 pub(super) fn is_unanswered(author: &PersonCode, views: &[ReviewView]) -> bool {
     let counting = || views.iter().filter(|view| view.standing == Standing::Admitted).map(|view| &view.event);
     let said = counting().filter(|event| event.person == *author && event.kind == ReviewKind::Comment);
     let answered = counting().filter(|event| event.person != *author).map(|event| event.time).max();
-    said.map(|event| event.time).max().is_some_and(|said| answered.is_none_or(|answered| said > answered))
+    said.map(|event| event.time).max().is_some_and(|said| answered.is_some_and(|answered| said > answered))
 }
 
 fn in_order(views: Vec<ReviewView>) -> Vec<ReviewView> {

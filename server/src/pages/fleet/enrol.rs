@@ -75,6 +75,8 @@ struct TicketPage {
     label: String,
     addresses: String,
     code: Option<Drawn>,
+    /// What of it no directory has: typed wrongly, or not written down yet.
+    unknown: Vec<String>,
 }
 
 /// A code as one path of a drawing.
@@ -214,6 +216,8 @@ pub(super) async fn enrol(
         }
     };
     let text = ticket.to_string();
+    let is_known = |kind, code: &str| names.of(kind, code).is_some();
+    let unknown = [(ReferenceKind::Station, typed.station.as_str()), (ReferenceKind::Person, typed.person.as_str())];
     rendered(&TicketPage {
         chrome: Chrome::new(&state, lang, "/fleet/enrol").of(&signed, &names),
         code: draw(&text),
@@ -221,6 +225,11 @@ pub(super) async fn enrol(
         until: minute(ticket.expires.0),
         hours,
         who: called(&names, ReferenceKind::Person, person.as_str()),
+        unknown: unknown
+            .into_iter()
+            .filter(|(kind, code)| !is_known(*kind, code))
+            .map(|(_, code)| code.to_owned())
+            .collect(),
         label: typed.label,
         addresses: ticket.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     })
