@@ -37,6 +37,13 @@ pub(super) const DAY: Part = Part {
             ),
         ),
         (
+            ("用键盘", "With keys"),
+            (
+                "在列表和记录页：J 下一条，K 上一条，回车打开；在记录页：A 通过，R 写退回意见（Ctrl+回车发出），U 回列表，/ 到搜索框。",
+                "In a list and on a record: J next, K previous, Enter opens. On a record: A approves, R writes a return (Ctrl+Enter sends it), U goes back to the list, / to the search.",
+            ),
+        ),
+        (
             ("一次通过", "Approve together"),
             (
                 "没有提示和冲突的，可以在“待审”里一次通过：先看汇总，抽几条打开看，再按按钮。刚被改动的会留下。",
@@ -175,6 +182,20 @@ pub(super) const REST: [Part; 5] = [
                 (
                     "您看的时候又来了新内容，操作没有生效。页面会标出新的部分，看过再做一次。",
                     "Something new came while you were reading, and nothing was done. The page marks it: look, then do it again.",
+                ),
+            ),
+            (
+                ("两个人同时审核", "Two people decide at once"),
+                (
+                    "别人刚作了不同的决定，您的也会记下，两个都保留，记录变成“意见不一致”。页面会马上告诉您；看过后再决定一次就行。",
+                    "If somebody else has just decided otherwise, both decisions are kept and the record is in disagreement. The page tells you at once: look, and decide once more.",
+                ),
+            ),
+            (
+                ("有冲突时不能通过", "A conflict comes before the approval"),
+                (
+                    "先在页面上选定用哪个内容，再通过。作者还没提交的记录，只能留意见。",
+                    "Choose on the page which value stands, then approve. A record that its author has not handed in can only be commented on.",
                 ),
             ),
         ],
