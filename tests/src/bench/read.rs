@@ -349,8 +349,6 @@ fn pages(deep: &str) -> Vec<Page> {
         plain("/inbox written late", "/inbox?late=true"),
         plain("/inbox resubmitted", "/inbox?resubmitted=true"),
         plain("/inbox with an unanswered reply: there is none", "/inbox?unanswered=true"),
-        plain("/inbox/approve", "/inbox/approve"),
-        page("/inbox/approve of a station", Box::new(|rng| format!("/inbox/approve?station={}", station(rng)))),
         plain("/ nine tenths down", &format!("/?cursor={deep}")),
     ]
 }
