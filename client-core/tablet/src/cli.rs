@@ -62,6 +62,7 @@ impl From<Language> for Lang {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Ui(Ui),
     Enroll(Enroll),
     New(New),
     Drafts(Drafts),
@@ -79,6 +80,14 @@ pub(crate) enum Command {
     Evict(Evict),
     BringBack(BringBack),
     Forms(Forms),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ui {
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(crate) port: u16,
+    #[arg(long)]
+    pub(crate) no_open: bool,
 }
 
 #[derive(Debug, Args)]

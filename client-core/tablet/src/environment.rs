@@ -53,6 +53,11 @@ impl Environment {
         })
     }
 
+    /// The clock that was set to stand still.
+    pub(crate) const fn fixed_now_ms(&self) -> Option<i64> {
+        self.now_ms
+    }
+
     /// The language of the locale: Chinese for `zh…`, otherwise English.
     pub(crate) fn lang(&self) -> Lang {
         let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| self.var(name));

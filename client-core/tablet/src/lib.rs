@@ -12,6 +12,7 @@
 //! ledger     old tables into clean records
 //! dialogue   a form by questions, without input or output    render/                 values in, text out
 //! work       what commands share: the open core, ids         failure, exit           what went wrong, what next
+//! ui/        the pages of the tablet, on an address of this machine
 //! ```
 //!
 //! # Failure
@@ -48,6 +49,7 @@ mod render;
 mod terminal;
 #[cfg(test)]
 mod testing;
+mod ui;
 mod work;
 
 use std::ffi::OsString;
@@ -65,6 +67,7 @@ use qianmo_forms::Lang;
 pub use environment::Environment;
 pub use exit::Exit;
 pub use terminal::Terminal;
+pub use ui::{About as PagesOf, Pages};
 
 use cli::{Cli, Command};
 use command::forms::Bench;
@@ -203,12 +206,19 @@ fn block_on(
         environment,
         folder,
         label: if let Command::Enroll(asked) = &cli.command { asked.label.clone() } else { None },
-        schedule: if let Command::Sync(cli::Sync { watch: true, .. }) = &cli.command {
+        schedule: if matches!(&cli.command, Command::Sync(cli::Sync { watch: true, .. }) | Command::Ui(_)) {
             Schedule::Automatic
         } else {
             Schedule::Manual
         },
     };
+    if let Command::Ui(asked) = &cli.command
+        && let Some(address) = ui::shown_already(&setting.folder)
+    {
+        terminal.say(&messages.with("ui-running", &[("address", address.as_str().into())]))?;
+        ui::open_browser(asked, &address);
+        return Ok(Exit::Done);
+    }
     runtime.block_on(async {
         let mut work = Work::open(&setting, terminal).await?;
         let done = perform(&mut work, &cli.command).await;
@@ -231,6 +241,7 @@ async fn perform(work: &mut Work<'_, '_>, command: &Command) -> Result<(), Failu
         Command::Review(asked) => command::review::run(work, asked).await,
         Command::Sync(asked) => command::sync::run(work, asked).await,
         Command::Status(asked) => command::status::run(work, asked),
+        Command::Ui(asked) => ui::run(work, asked).await,
         Command::Bundle(asked) => command::bundle::run(work, asked).await,
         Command::Evict(asked) => command::evict::run(work, asked).await,
         Command::BringBack(asked) => command::evict::bring_back(work, asked).await,

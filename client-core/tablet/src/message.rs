@@ -123,7 +123,7 @@ mod tests {
                     .split('-')
                     .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
         };
-        let sources = texts("src", "rs");
+        let sources = [texts("src", "rs"), texts("templates", "html")].concat();
         sources.iter().flat_map(|text| text.split('"')).filter(is_key).map(str::to_owned).collect()
     }
 

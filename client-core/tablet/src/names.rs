@@ -18,7 +18,7 @@ pub(crate) struct Names {
 }
 
 /// The form of a reference's directory.
-const fn directory_of(kind: ReferenceKind) -> Option<&'static str> {
+pub(crate) const fn directory_of(kind: ReferenceKind) -> Option<&'static str> {
     match kind {
         ReferenceKind::Target => Some("target"),
         ReferenceKind::Station => Some("station"),

@@ -36,6 +36,10 @@ pub(crate) struct Work<'t, 'io> {
     pub(crate) messages: Messages,
     pub(crate) terminal: &'t mut Terminal<'io>,
     pub(crate) now_ms: i64,
+    /// A clock that stands still, for runs that are repeated.
+    pub(crate) fixed_now_ms: Option<i64>,
+    /// Where everything of this device is kept.
+    pub(crate) folder: PathBuf,
     pub(crate) columns: usize,
 }
 
@@ -67,7 +71,8 @@ impl<'t, 'io> Work<'t, 'io> {
         })?;
         let forms = client.forms();
         let (now_ms, columns) = (setting.environment.now_ms(), setting.environment.columns());
-        let work = Self { client, forms, messages, terminal, now_ms, columns };
+        let (fixed_now_ms, folder) = (setting.environment.fixed_now_ms(), setting.folder.clone());
+        let work = Self { client, forms, messages, terminal, now_ms, fixed_now_ms, folder, columns };
         // What was mended is well the next time; several places of one kind are one line.
         let said: BTreeSet<&str> =
             work.diagnostics()?.repairs.iter().filter_map(|repair| message_of(repair.kind)).collect();

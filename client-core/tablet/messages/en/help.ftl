@@ -39,6 +39,16 @@ help-any-form = A form by name or label, such as visit
 help-any-id = A draft's id, or its beginning (four digits at least)
 help-any-at = The version you looked at (version in show --json); the change is written against it
 
+help-ui = Open the tablet's pages: write, look and sync in the browser; only this machine can
+help-ui-port = The port; if not given, the system chooses
+help-ui-no-open = Give the address only, and open no browser
+help-ui-examples =
+    Examples:
+      qianmo ui
+      qianmo ui --port 7440 --no-open
+
+    The address is another at every start, and for this machine only. Ctrl-C ends it; what was saved is kept.
+
 help-enroll = Make this device one of your organisation's, with a ticket
 help-enroll-ticket = The administrator's ticket; - reads it from the input and keeps it out of the shell's history
 help-enroll-label = What to call this device, such as “tablet three”; the machine's name if not given

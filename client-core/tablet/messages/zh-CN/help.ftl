@@ -39,6 +39,16 @@ help-any-form = 表单名称或标签，例如 visit 或 走访巡田
 help-any-id = 草稿编号，或它的开头（至少4位）
 help-any-at = 您看到的版本（show --json 里的 version）；改动写在这个版本上
 
+help-ui = 打开平板页面：在浏览器里记录、查看、同步，只有本机能打开
+help-ui-port = 用哪个端口；不写则由系统选
+help-ui-no-open = 不自动打开浏览器，只给出地址
+help-ui-examples =
+    例子：
+      qianmo ui
+      qianmo ui --port 7440 --no-open
+
+    页面地址每次启动都不同，只给本机用。Ctrl-C 结束，已存的都在。
+
 help-enroll = 用登记票把这台设备登记到本单位
 help-enroll-ticket = 管理员给的登记票；写 - 则从输入读取，不留在命令历史里
 help-enroll-label = 这台设备叫什么，例如“三号平板”；不写则用机器名

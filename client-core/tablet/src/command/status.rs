@@ -79,7 +79,7 @@ fn next(text: &str, messages: Messages) -> String {
 }
 
 /// What is not as it should be.
-fn troubles(status: &SyncStatus, diagnostics: &Diagnostics, messages: Messages) -> Vec<String> {
+pub(crate) fn troubles(status: &SyncStatus, diagnostics: &Diagnostics, messages: Messages) -> Vec<String> {
     let lang = messages.lang();
     let mut lines = Vec::new();
     if let Some(failure) = &status.last_failure {
