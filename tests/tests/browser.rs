@@ -11,7 +11,7 @@
 //! walk      every page, from the demo       reading   without signing in       desk   a coordinator's work
 //! places    tablets and complaints          hostile   texts that mean harm        inbox  review by keys, and news
 //! media     the system's colours, on paper  old       an old WebView              sheet  a style sheet, taken apart
-//! unscripted   a day at the desk without scripts
+//! unscripted   a day at the desk without scripts           tablet   the tablet's own pages
 //! ```
 //!
 //! A new page is one line in `walk`.
@@ -54,6 +54,8 @@ mod reading;
 mod room;
 #[path = "browser/sheet.rs"]
 mod sheet;
+#[path = "browser/tablet.rs"]
+mod tablet;
 #[path = "browser/unscripted.rs"]
 mod unscripted;
 #[path = "browser/walk.rs"]

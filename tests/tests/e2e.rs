@@ -27,6 +27,8 @@ mod figures;
 mod import;
 #[path = "e2e/office.rs"]
 mod office;
+#[path = "e2e/pages.rs"]
+mod pages;
 #[path = "e2e/restore.rs"]
 mod restore;
 #[path = "e2e/review.rs"]

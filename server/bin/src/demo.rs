@@ -28,6 +28,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use zeroize::Zeroizing;
 
 use qianmo_server::config::{LogConfig, LogFormat, LogLevel};
+use qianmo_tablet::Pages;
 
 use crate::cli::{Common, Demo};
 use crate::commands::{absolute, serve};
@@ -134,10 +135,14 @@ async fn show(place: &Place, args: &Demo, lang: Lang) -> Result<(), Failure> {
     let mut scene = Scene::set(hub, place.path(), &steps).await?;
     let report = scene.play(&sample, place.path(), &steps).await?;
     steps.bar.finish_and_clear();
-    let accounts = scene.hub.accounts(COORDINATOR).await?;
-    tell(&scene, &report, place, args, &accounts, lang)?;
+    line(report.render(lang))?;
     if !args.once {
+        let accounts = scene.hub.accounts(COORDINATOR).await?;
+        let (handed, pages) = scene.hand_over(lang).await.or_fail(Exit::Failed, "a tablet shows no pages", BROKEN)?;
+        scene = handed;
+        tell(&scene, &pages, place, &accounts, lang)?;
         stay(&mut scene, lang).await?;
+        pages.close().await;
     }
     scene.end().await.or_fail(Exit::Failed, "the demo did not end cleanly", BROKEN)?;
     if args.json {
@@ -151,22 +156,19 @@ async fn show(place: &Place, args: &Demo, lang: Lang) -> Result<(), Failure> {
 
 fn tell(
     scene: &Scene,
-    report: &Report,
+    pages: &Pages,
     place: &Place,
-    args: &Demo,
     accounts: &[(String, Zeroizing<String>)],
     lang: Lang,
 ) -> Result<(), Failure> {
-    line(report.render(lang))?;
-    if args.once {
-        return Ok(());
-    }
     line("")?;
     let web = scene.hub.web();
     line(format!("{}: http://{web}/", lang.label("记录", "records")))?;
     for (login, password) in accounts {
         line(format!("{}: http://{web}/sign-in  {login} / {}", lang.label("登录审核", "sign in"), password.as_str()))?;
     }
+    let whose = lang.label("技术员的平板", "a technician's tablet");
+    line(format!("{whose}: {}", pages.address()))?;
     line(format!("{}: http://{web}/?conflicts=true", lang.label("冲突", "conflicts")))?;
     line(format!("{}: http://{web}/api/v1/records", lang.label("同样内容的 JSON", "the same as JSON")))?;
     line(format!("{}: UDP {}", lang.label("平板连接", "tablets"), scene.hub.quic()))?;
@@ -340,6 +342,14 @@ impl Scene {
             traffic.add(&tablet.traffic());
         }
         Ok((replicas, traffic))
+    }
+
+    /// Gives a technician's tablet into the hands of who watches.
+    async fn hand_over(self, lang: Lang) -> anyhow::Result<(Self, Pages)> {
+        let lang = if lang == Lang::Zh { qianmo_forms::Lang::Zh } else { qianmo_forms::Lang::En };
+        let [person, _] = PERSONS_A;
+        let (tablet_a, pages) = self.tablet_a.hand_over(person, lang).await?;
+        Ok((Self { tablet_a, ..self }, pages))
     }
 
     async fn end(self) -> anyhow::Result<()> {

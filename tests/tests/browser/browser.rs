@@ -43,16 +43,25 @@ pub struct Browser {
     pub driver: WebDriver,
     /// Where the hub is: the only place that may be asked for anything.
     pub origin: String,
+    /// What stands before every path of a page.
+    pub base: String,
 }
 
 impl Browser {
     pub const fn new(driver: WebDriver, origin: String) -> Self {
-        Self { driver, origin }
+        Self { driver, origin, base: String::new() }
     }
 
     /// Says something to the browser's own tools.
     pub async fn tool(&self, method: &str, what: Value) -> Value {
         self.driver.cdp().send_raw(method, what).await.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Looks at the pages below this address from now on.
+    pub fn turn_to(&mut self, address: &str) {
+        let at = address.match_indices('/').nth(2).unwrap_or_else(|| panic!("{address} has no path")).0;
+        let (origin, base) = address.split_at(at);
+        (self.origin, self.base) = (origin.to_owned(), base.trim_end_matches('/').to_owned());
     }
 
     pub async fn resize(&self, size: Size) {
@@ -61,13 +70,16 @@ impl Browser {
     }
 
     pub async fn go(&self, path: &str) {
-        self.driver.goto(format!("{}{path}", self.origin)).await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        self.driver
+            .goto(format!("{}{}{path}", self.origin, self.base))
+            .await
+            .unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
     /// The address without the hub's.
     pub async fn path(&self) -> String {
         let url = self.driver.current_url().await.unwrap().to_string();
-        url.strip_prefix(&self.origin).unwrap_or(&url).to_owned()
+        url.strip_prefix(&format!("{}{}", self.origin, self.base)).unwrap_or(&url).to_owned()
     }
 
     /// What can be read on the page.

@@ -1,6 +1,6 @@
 //! A hub and tablets as processes, each with its folder, over loopback.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -24,6 +24,27 @@ pub struct Hub {
 pub struct Tablet {
     pub data: PathBuf,
     _folder: TempDir,
+}
+
+/// The pages of a tablet, while its program runs.
+pub struct Ui {
+    pub address: String,
+    child: Child,
+}
+
+impl Ui {
+    /// Ends it without a word, as the system of a tablet ends what it needs the memory of.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Ui {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
 }
 
 /// What a command gave back.
@@ -243,6 +264,17 @@ impl Tablet {
 
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Shows the tablet's pages.
+    pub fn ui(&self) -> Ui {
+        let mut child = self.command(&["ui", "--no-open", "--lang", "zh"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = lines.next().expect("it says where its pages are").unwrap();
+        let address = said.split_whitespace().chain(said.split('：')).find(|word| word.starts_with("http://"));
+        let address = address.unwrap_or_else(|| panic!("no address: {said}")).to_owned();
+        std::thread::spawn(move || lines.for_each(drop));
+        Ui { address, child }
     }
 
     /// Files a visit; answers the record's id.

@@ -3,7 +3,7 @@
 //! It counts what its sessions cost, and reads its own replica back record by record for the checks at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -11,7 +11,8 @@ use qianmo_client_core::{
     ClientConfig, Connectivity, Delivery, FieldClient, FieldEdit, FieldValue, RecordDraft, RecordFilter, RecordId,
     RecordRow, Schedule,
 };
-use qianmo_forms::FormKind;
+use qianmo_forms::{FormKind, Lang};
+use qianmo_tablet::{Pages, PagesOf};
 
 use crate::demo::report::{Deliveries, ReplicaState, Traffic};
 use crate::sample::{Imported, Sample};
@@ -26,6 +27,7 @@ const FORM: &str = "visit";
 #[derive(Debug)]
 pub(crate) struct Tablet {
     name: String,
+    folder: PathBuf,
     /// The station it holds the logbooks of; all if none.
     station: Option<String>,
     client: FieldClient,
@@ -37,13 +39,12 @@ pub(crate) struct Tablet {
 impl Tablet {
     /// Opens a tablet in a folder of its own and enrols it with a ticket. It is offline afterwards.
     pub(crate) async fn enroll(name: &str, station: Option<&str>, folder: &Path, ticket: &str) -> anyhow::Result<Self> {
-        let mut config = ClientConfig::new(folder).label(name).schedule(Schedule::Manual);
-        config.months_back = MONTHS_BACK;
-        let client = FieldClient::open(config).await.with_context(|| format!("{name} does not open"))?;
+        let client = open(name, folder, Schedule::Manual).await?;
         client.enroll(ticket).await.with_context(|| format!("{name} could not enrol"))?;
         client.set_connectivity(Connectivity::Offline);
         Ok(Self {
             name: name.to_owned(),
+            folder: folder.to_owned(),
             station: station.map(ToOwned::to_owned),
             client,
             traffic: Traffic::default(),
@@ -194,8 +195,24 @@ impl Tablet {
         }
     }
 
+    /// Opens it once more as a person would have it in the hand: it syncs by itself, and shows its pages.
+    pub(crate) async fn hand_over(mut self, person: &str, lang: Lang) -> anyhow::Result<(Self, Pages)> {
+        self.client.close().await.with_context(|| format!("{} did not close", self.name))?;
+        self.client = open(&self.name, &self.folder, Schedule::Automatic).await?;
+        self.client.act_as(person).await.with_context(|| format!("{}: {person} cannot use it", self.name))?;
+        let of = PagesOf { client: self.client.clone(), lang, folder: self.folder.clone(), now_ms: None };
+        let pages = Pages::open(of, 0).await.with_context(|| format!("{}: its pages", self.name))?;
+        Ok((self, pages))
+    }
+
     /// Stops it; what it saved is saved.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         self.client.close().await.with_context(|| format!("{} did not close", self.name))
     }
+}
+
+async fn open(name: &str, folder: &Path, schedule: Schedule) -> anyhow::Result<FieldClient> {
+    let mut config = ClientConfig::new(folder).label(name).schedule(schedule);
+    config.months_back = MONTHS_BACK;
+    FieldClient::open(config).await.with_context(|| format!("{name} does not open"))
 }
